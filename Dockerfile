@@ -1,0 +1,24 @@
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/cds
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY cds_service cds_service
+COPY fhir_fixtures fhir_fixtures
+RUN /opt/cds/bin/pip install --quiet .
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent cds
+COPY --from=build /opt/cds /opt/cds
+ENV PATH=/opt/cds/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 10001
+EXPOSE 8000
+
+# Discovery answers only once knowledge and policy have been read and found whole. The empty
+# ProxyHandler keeps a proxy of the site out of a call to ourselves.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", \
+  "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/cds-services', timeout=4)"]
+
+# Open to the network, but not to everyone: CDS_AUTH is `required` unless set, so give the
+# container CDS_CLIENTS, the path of the trusted-clients file, mounted read-only.
+CMD ["cds-service", "serve", "--host", "0.0.0.0", "--port", "8000", "--open-to-network"]

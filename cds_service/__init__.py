@@ -1,0 +1,1 @@
+"""Advice on low alkaline phosphatase and antiresorptive drugs, as CDS Hooks cards."""

@@ -1,0 +1,39 @@
+"""The application: one straight way from a call to its cards.
+
+POST /cds-services/<id>
+   │ web.services      read JSON                                             → HookRequest
+   │ fhir.prefetch     satisfied? null? OperationOutcome? omitted, or 412    → resources
+   │ fhir.reader       FHIR → facts, one entry at a time; names what it cannot read → PatientRecord
+   │ assessment        ALP series, exposure, work-up, context                → Assessment   (pure)
+   │ decision          first situation, by priority, that holds, and why     → Decision     (pure)
+   │ guidance          decision + knowledge (words, orders, sources)         → Card
+   ▼ hooks.card                                                              → JSON
+"""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+from flask import Flask
+
+from cds_service import rulebook
+from cds_service.guidance import Advisor
+from cds_service.settings import Settings
+from cds_service.web import problems, services
+
+
+def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -> Flask:
+    """A Flask application. `today` is the clock; tests and the demo give their own.
+
+    Raises KnowledgeError when the knowledge or the site policy is wrong.
+    """
+    advisor = Advisor(rulebook.load(settings.canonical_url, settings.policy))
+    app = Flask("cds_service", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.merge_slashes = False
+    app.register_blueprint(services.blueprint(advisor, today or _today))
+    problems.install(app)
+    return app
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

@@ -1,0 +1,213 @@
+"""Facts weighed: the ALP series, exposure, work-up and context of one patient on one day. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+
+from cds_service.assessment.alp import AlpSeries, AlpValue, alp_series
+from cds_service.assessment.calendar import months_after
+from cds_service.assessment.context import Context, hypophosphatasia_known
+from cds_service.assessment.exposure import Exposure, Window, exposure, spans
+from cds_service.assessment.pregnancy import Pregnancy, pregnancies
+from cds_service.assessment.workup import WorkUp, pending, resulted_since
+from cds_service.drugs import Drug
+from cds_service.policy import Policy
+from cds_service.record import AgeAt, PatientRecord, age_at
+
+Timing = Literal["pre-treatment", "baseline normal", "off treatment", "baseline unknown"]
+
+REPEAT_ALP = frozenset(
+    {
+        "alp-total",
+        "panel-with-alp",
+        "order:repeat_alp",
+        "order:alp_baseline",
+        "order:repeat_alp_after_correction",
+        "order:recollect_sample",
+    }
+)
+PLP = frozenset({"plp", "order:plp", "order:plp_off_b6"})
+ALPL = frozenset({"alpl-gene-test", "order:alpl_test"})
+
+
+class Call(msgspec.Struct, frozen=True):
+    """The moment in which the question is asked."""
+
+    hook: str
+    as_of: date
+    lay_user: bool = False
+    """A patient or a relative is looking."""
+    ordered: frozenset[str] = frozenset()
+    """Antiresorptives in the draft that is being written or signed."""
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Everything that the situations decide on. Each part is worked out when it is first asked for."""
+
+    record: PatientRecord
+    call: Call
+    policy: Policy
+    drugs: Mapping[str, Drug]
+
+    @cached_property
+    def age(self) -> AgeAt | None:
+        """Age today."""
+        return age_at(self.record.patient.born, self.as_of)
+
+    @cached_property
+    def pregnancies(self) -> tuple[Pregnancy, ...]:
+        """Every pregnancy on record."""
+        return pregnancies(self.record, self.policy, self.as_of)
+
+    @cached_property
+    def exposure(self) -> Exposure:
+        """Antiresorptives over time."""
+        return exposure(self.record.drugs, self.drugs, self.policy, self.as_of)
+
+    @cached_property
+    def alp(self) -> AlpSeries:
+        """The ALP series, judged."""
+        days = self.policy.residual.asfotase_days
+        asfotase = spans(self.record.drugs, self.drugs, "asfotase", days)
+        return alp_series(self.record, self.pregnancies, asfotase, self.policy, self.as_of)
+
+    @cached_property
+    def workup(self) -> WorkUp:
+        """What has been looked into already."""
+        return WorkUp(self.record, self.drugs, self.policy, self.as_of)
+
+    @cached_property
+    def context(self) -> Context:
+        """The circumstances."""
+        latest = self.alp.latest
+        day = latest.day.last if latest else None
+        return Context(self.record, self.drugs, self.policy, self.as_of, day)
+
+    @cached_property
+    def timing(self) -> Timing | None:
+        """How the latest low value stands to treatment; None when the latest value is not low."""
+        return _timing(self.alp, self.exposure, self.policy)
+
+    @property
+    def as_of(self) -> date:
+        """The day on which the question is asked."""
+        return self.call.as_of
+
+    @property
+    def is_order(self) -> bool:
+        """Whether an order is being written or signed."""
+        return self.call.hook != "patient-view"
+
+    @cached_property
+    def recent_low(self) -> AlpValue | None:
+        """The latest counted value when it is low and young enough for this hook."""
+        low = self.alp.latest_low
+        look_back = self.policy.look_back
+        months = look_back.order_months if self.is_order else look_back.patient_view_months
+        if low is None or low.day.last < months_after(self.as_of, -months):
+            return None
+        return low
+
+    @cached_property
+    def why_no_recent_low(self) -> str:
+        """Why there is no low value to speak of, as a clause."""
+        latest = self.alp.latest
+        if latest is None:
+            if not self.alp.values and not self.alp.undated:
+                return "no ALP is on file"
+            return "none of the ALP results on file counts"
+        if not latest.low:
+            return f"the latest ALP that counts, {latest.shown}, is not low"
+        return f"the latest low ALP, {latest.shown}, is older than this hook looks back"
+
+    @property
+    def unexplained(self) -> bool:
+        """The latest low value is no effect of treatment: there before it, or outside every window."""
+        return self.timing in ("pre-treatment", "off treatment")
+
+    @cached_property
+    def exposed_now(self) -> Window | None:
+        """The antiresorptive that may still act today."""
+        return self.exposure.now(self.as_of)
+
+    @cached_property
+    def known_hypophosphatasia(self) -> bool:
+        """Hypophosphatasia, a (likely) pathogenic ALPL variant or asfotase alfa is on record."""
+        return hypophosphatasia_known(self.context, self.workup)
+
+    @property
+    def is_child(self) -> bool:
+        """Younger than the rows for adults apply to."""
+        return self.age is not None and self.age.years < self.policy.children.below_years
+
+    @property
+    def pregnancy(self) -> Pregnancy | None:
+        """The pregnancy of today."""
+        return next((p for p in self.pregnancies if p.holds(self.as_of)), None)
+
+    @property
+    def oncology(self) -> bool:
+        """Malignancy in bone on record, or an antiresorptive at the dose used for it."""
+        return bool(self.context.malignancy) or any(u.oncology_dose for u in self.exposure.uses)
+
+    def pending(self, concepts: frozenset[str], *, after: date | None = None) -> bool:
+        """Whether one of these tests is ordered and still to be done."""
+        return pending(
+            self.record.orders, concepts, after=after, as_of=self.as_of, policy=self.policy
+        )
+
+    @property
+    def repeat_pending(self) -> bool:
+        """An ALP, alone or in a panel, is ordered and was not taken yet."""
+        latest = self.alp.values[-1] if self.alp.values else None
+        return self.pending(REPEAT_ALP, after=latest.day.first if latest else None)
+
+    @property
+    def plp_pending(self) -> bool:
+        """A PLP is ordered and was not taken yet."""
+        return self.pending(PLP, after=self.workup.plp.day.first if self.workup.plp else None)
+
+    @property
+    def alpl_pending(self) -> bool:
+        """An ALPL analysis is ordered and has no result yet."""
+        alpl = self.workup.alpl
+        return self.pending(ALPL, after=alpl.reported.first if alpl and alpl.reported else None)
+
+    def resulted(self, concept: str) -> bool:
+        """Whether a test has a result so recent that it is not offered again."""
+        days = self.policy.look_back.resulted_days
+        return resulted_since(self.record.results, concept, self.as_of, days=days)
+
+
+def pre_treatment(series: AlpSeries, exposed: Exposure) -> list[AlpValue]:
+    """Counted values from before the first dose; none when its day is not known."""
+    return series.before(exposed.first_dose) if exposed.first_dose else []
+
+
+def baseline(series: AlpSeries, exposed: Exposure, policy: Policy) -> AlpValue | None:
+    """The last normal value from the months before the first dose."""
+    if exposed.first_dose is None:
+        return None
+    since = months_after(exposed.first_dose, -policy.look_back.baseline_months)
+    normal = [v for v in pre_treatment(series, exposed) if not v.low and v.day.first >= since]
+    return normal[-1] if normal else None
+
+
+def _timing(series: AlpSeries, exposed: Exposure, policy: Policy) -> Timing | None:
+    low = series.latest_low
+    if low is None:
+        return None
+    earlier = pre_treatment(series, exposed)
+    lows = sum(1 for v in earlier if v.low)
+    if earlier and (earlier[-1].low or 2 * lows >= len(earlier)):
+        return "pre-treatment"
+    if exposed.window(low.day) is None:
+        return "off treatment"
+    if baseline(series, exposed, policy) is not None:
+        return "baseline normal"
+    return "baseline unknown"

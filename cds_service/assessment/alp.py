@@ -1,0 +1,278 @@
+"""The ALP series: which results count, which of them are low, and whether that persists."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+
+from cds_service import words
+from cds_service.assessment.calendar import months_after
+from cds_service.assessment.exposure import Window
+from cds_service.assessment.limits import Limit, NoLimit, limit_as_printed, limit_for
+from cds_service.assessment.pregnancy import Pregnancy
+from cds_service.assessment.specimen import Contamination, Suspicion, contamination, suspicion
+from cds_service.policy import Policy
+from cds_service.quantity import Quantity
+from cds_service.record import LabResult, PatientRecord, RecordedDate, age_at
+
+Exclusion = Literal["acute illness", "suspect specimen", "asfotase alfa"]
+# Laboratories in a zone ahead of ours may date a sample tomorrow.
+_CLOCK_TOLERANCE = timedelta(days=1)
+
+
+class AlpValue(msgspec.Struct, frozen=True):
+    """One ALP result, judged. It counts when it has a verdict and no exclusion."""
+
+    result: LabResult
+    day: RecordedDate
+    limit: Limit | None = None
+    low: bool | None = None
+    """None: cannot be judged (a comparator that leaves it open, or a problem)."""
+    exclusion: Exclusion | None = None
+    suspicion: Suspicion | None = None
+    problem: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Usable, judged, and taken in a context that says something."""
+        return self.low is not None and self.exclusion is None
+
+    @property
+    def u_per_l(self) -> Decimal:
+        """The number that tiers compare: U/L, or the printed number where it came without unit."""
+        quantity = self.result.quantity
+        assert quantity is not None  # noqa: S101  (judged values have one)
+        return quantity.value if quantity.canonical is None else quantity.canonical
+
+    @property
+    def shown(self) -> str:
+        """The value with its date, for giving reasons."""
+        quantity = self.result.quantity
+        return f"{words.alp(quantity)} {words.at(self.day)}" if quantity else words.dated(self.day)
+
+
+class AlpSeries(msgspec.Struct, frozen=True):
+    """Every ALP result of the patient, oldest first."""
+
+    values: Sequence[AlpValue] = ()
+    counted: Sequence[AlpValue] = ()
+    lows: Sequence[AlpValue] = ()
+    undated: int = 0
+    """Results without any date."""
+    low_episodes: int = 0
+    episodes: int = 0
+    """Episodes of the years over which the majority is taken."""
+    persistent: bool = False
+
+    @property
+    def latest(self) -> AlpValue | None:
+        """The latest result that counts."""
+        return self.counted[-1] if self.counted else None
+
+    @property
+    def latest_low(self) -> AlpValue | None:
+        """The latest result that counts, when it is low."""
+        latest = self.latest
+        return latest if latest is not None and latest.low else None
+
+    def excluded_lows(self, exclusion: Exclusion) -> list[AlpValue]:
+        """Low values that do not count, for that reason."""
+        return [v for v in self.values if v.low and v.exclusion == exclusion]
+
+    def before(self, day: date) -> list[AlpValue]:
+        """Results that count, sampled for certain on or before that day."""
+        return [v for v in self.counted if v.day.last <= day]
+
+
+def alp_series(
+    record: PatientRecord,
+    pregnant: Sequence[Pregnancy],
+    asfotase: Sequence[Window],
+    policy: Policy,
+    as_of: date,
+) -> AlpSeries:
+    """Judge every ALP result of a record."""
+    judge = _Judge(record, pregnant, asfotase, policy, as_of)
+    dated = [(r, r.taken) for r in record.alp if r.taken is not None]
+    values = sorted(_once(judge.value(r, day) for r, day in dated), key=_chronological)
+    counted = [v for v in values if v.counts]
+    lows = [v for v in counted if v.low]
+    episodes, low_episodes = _episodes(counted, policy, as_of)
+    return AlpSeries(
+        values=values,
+        counted=counted,
+        lows=lows,
+        undated=len(record.alp) - len(dated),
+        low_episodes=low_episodes,
+        episodes=episodes,
+        persistent=_persistent(counted, lows, episodes, low_episodes, policy),
+    )
+
+
+def far_apart(lows: Sequence[AlpValue], policy: Policy) -> bool:
+    """Whether two of these lie far enough apart to be independent."""
+    if len(lows) < 2:
+        return False
+    last_start = max(v.day.first for v in lows)
+    first_end = min(v.day.last for v in lows)
+    return (last_start - first_end).days >= policy.persistence.days_apart
+
+
+class _Judge:
+    """Judges the ALP results of one record."""
+
+    def __init__(
+        self,
+        record: PatientRecord,
+        pregnant: Sequence[Pregnancy],
+        asfotase: Sequence[Window],
+        policy: Policy,
+        as_of: date,
+    ) -> None:
+        self._record = record
+        self._pregnant = pregnant
+        self._asfotase = asfotase
+        self._policy = policy
+        self._as_of = as_of
+
+    @cached_property
+    def _signs(self) -> Contamination:
+        return contamination(self._record.results, self._policy)
+
+    def value(self, result: LabResult, day: RecordedDate) -> AlpValue:
+        """One result with its limit, its verdict and the reason why it may not count."""
+        problem = result.problem
+        if problem is None and day.first > self._as_of + _CLOCK_TOLERANCE:
+            problem = "it is dated in the future"
+        if problem is not None or result.quantity is None:
+            return AlpValue(result, day, problem=problem or "it has no value")
+        try:
+            limit = self._limit(result, result.quantity, day)
+        except NoLimit as error:
+            return AlpValue(result, day, problem=str(error))
+        low = _is_low(result.quantity, limit)
+        suspect = suspicion(result, self._signs, self._policy) if low else None
+        return AlpValue(
+            result=result,
+            day=day,
+            limit=limit,
+            low=low,
+            exclusion=self._exclusion(result, day, suspect),
+            suspicion=suspect,
+            problem=None if low is not None else "its comparator leaves open whether it is low",
+        )
+
+    def _limit(self, result: LabResult, quantity: Quantity, day: RecordedDate) -> Limit:
+        patient = self._record.patient
+        age = age_at(patient.born, day.first)
+        pregnancy = next((p for p in self._pregnant if p.holds(day.first)), None)
+        if quantity.canonical is None:
+            return limit_as_printed(result.low, age, pregnancy, self._policy)
+        return limit_for(
+            result.low,
+            day=day.first,
+            age=age,
+            sex=patient.sex,
+            pregnancy=pregnancy,
+            policy=self._policy,
+        )
+
+    def _exclusion(
+        self, result: LabResult, day: RecordedDate, suspect: Suspicion | None
+    ) -> Exclusion | None:
+        if any(w.holds(day) for w in self._asfotase):
+            return "asfotase alfa"
+        if suspect is not None:
+            return "suspect specimen"
+        if _acutely_ill(result, day, self._record, self._policy):
+            return "acute illness"
+        return None
+
+
+def _is_low(quantity: Quantity, limit: Limit) -> bool | None:
+    value = quantity.value if quantity.canonical is None else quantity.canonical
+    match quantity.comparator:
+        case "<":
+            return True if value <= limit.value else None
+        case "<=":
+            return True if value < limit.value else None
+        case ">" | ">=":
+            return False if value >= limit.value else None
+        case _:
+            return value < limit.value
+
+
+def _acutely_ill(
+    result: LabResult, day: RecordedDate, record: PatientRecord, policy: Policy
+) -> bool:
+    after_stay = timedelta(days=policy.acute.days_after_stay)
+    unclosed = timedelta(days=policy.acute.open_stay_days)
+    for stay in record.stays:
+        if stay.reference is not None and stay.reference == result.encounter:
+            return True
+        if stay.start is None:
+            continue
+        ended = stay.end.last if stay.end else stay.start.last + unclosed
+        if stay.start.first <= day.last and day.first <= ended + after_stay:
+            return True
+    after_procedure = timedelta(days=policy.acute.days_after_procedure)
+    return any(
+        p.concept == "major-surgery-or-transfusion"
+        and p.performed is not None
+        and p.performed.first <= day.last
+        and day.first <= (p.ended or p.performed).last + after_procedure
+        for p in record.procedures
+    )
+
+
+def _once(values: Iterable[AlpValue]) -> Iterable[AlpValue]:
+    """One result stored under two ids is one result."""
+    seen: dict[object, AlpValue] = {}
+    for value in values:
+        key = (value.result.taken_at, value.result.quantity, value.limit, value.problem)
+        other = seen.get(key)
+        if other is None or (value.result.reference or "") < (other.result.reference or ""):
+            seen[key] = value
+    return seen.values()
+
+
+def _chronological(value: AlpValue) -> tuple[date, date, str, Decimal, str]:
+    """Of values that cannot be told apart in time the lowest comes last: a repeat will settle it."""
+    number = value.u_per_l if value.result.quantity else Decimal(0)
+    result = value.result
+    return (value.day.last, value.day.first, result.taken_at or "", -number, result.reference or "")
+
+
+def _episodes(counted: Sequence[AlpValue], policy: Policy, as_of: date) -> tuple[int, int]:
+    """Episodes in the majority window and how many of them ended low.
+
+    Results within `days_apart` of an episode's first are one episode, which is what its last says.
+    """
+    since = months_after(as_of, -12 * policy.look_back.majority_years)
+    apart = timedelta(days=policy.persistence.days_apart)
+    episodes: list[bool] = []
+    begun: date | None = None
+    for value in counted:
+        if value.day.last < since:
+            continue
+        if begun is None or value.day.first >= begun + apart:
+            begun = value.day.first
+            episodes.append(bool(value.low))
+        else:
+            episodes[-1] = bool(value.low)
+    return len(episodes), sum(episodes)
+
+
+def _persistent(
+    counted: Sequence[AlpValue],
+    lows: Sequence[AlpValue],
+    episodes: int,
+    low_episodes: int,
+    policy: Policy,
+) -> bool:
+    if not counted or not counted[-1].low or not far_apart(lows, policy):
+        return False
+    return low_episodes >= policy.persistence.low_share * episodes

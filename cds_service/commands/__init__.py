@@ -1,0 +1,1 @@
+"""What the `cds-service` command does, beside parsing its arguments."""

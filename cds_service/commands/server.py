@@ -1,0 +1,45 @@
+"""The production server: gunicorn with threads, stopped gracefully."""
+
+from typing import TYPE_CHECKING
+
+from gunicorn.app.base import BaseApplication
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn around one application."""
+
+    def __init__(
+        self, app: "WSGIApplication", *, host: str, port: int, workers: int, threads: int
+    ) -> None:
+        self._app = app
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._options = {
+            "bind": address,
+            "workers": workers,
+            "threads": threads,
+            "worker_class": "gthread",
+            "preload_app": True,
+            "accesslog": None,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+        }
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Take over our options."""
+        for name, option in self._options.items():
+            self.cfg.set(name, option)
+
+    def load(self) -> "WSGIApplication":
+        """The application to serve."""
+        return self._app
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    return host in _LOOPBACK or host.startswith("127.")

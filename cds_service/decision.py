@@ -1,0 +1,153 @@
+"""Record, moment and policy in; one decision out. Pure: the one entry to the clinical model.
+
+Hooks, command line, pages and population screening all ask here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from cds_service.assessment import Assessment, Call
+from cds_service.drugs import Drug
+from cds_service.policy import Policy, Switch
+from cds_service.record import PatientRecord
+from cds_service.situations.verdict import Level, Verdict
+
+Outcome = Literal["card", "shadow", "silence", "outranked", "not alone", "off", "does not hold"]
+Kind = Literal["card", "accompanying", "silence"]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row of the decision table."""
+
+    slug: str
+    priority: int
+    hooks: frozenset[str]
+    kind: Kind
+    holds: Callable[[Assessment], Verdict]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A situation that holds."""
+
+    slug: str
+    level: Level
+    reason: str
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What became of one row, for explaining."""
+
+    slug: str
+    switch: Switch
+    verdict: Verdict
+    outcome: Outcome
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """At most one primary finding with at most one beside it, or the name of the silence."""
+
+    assessment: Assessment
+    primary: Finding | None = None
+    accompanying: Finding | None = None
+    silence: Finding | None = None
+    shadow: Sequence[Finding] = ()
+    """Situations switched to shadow that would have given the card."""
+    steps: Sequence[Step] = ()
+    """Every row of this hook with its verdict; empty unless an explanation was asked for."""
+
+
+def decide(
+    record: PatientRecord,
+    call: Call,
+    *,
+    rows: Sequence[Row],
+    drugs: Mapping[str, Drug],
+    policy: Policy,
+    explain: bool = False,
+) -> Decision:
+    """The first row, by priority, that holds for this patient at this hook."""
+    assessment = Assessment(record, call, policy, drugs)
+    outcome = _Outcome(assessment, explain)
+    beside = [r for r in rows if r.kind == "accompanying" and call.hook in r.hooks]
+    for row in rows:
+        if row.kind != "accompanying" and call.hook in row.hooks:
+            outcome.consider(row, policy.situations.get(row.slug, "on"))
+            if outcome.settled and not explain:
+                break
+    for row in beside:
+        outcome.consider_beside(row, policy.situations.get(row.slug, "on"))
+    return outcome.decision()
+
+
+class _Outcome:
+    """Rows tried so far, and what they gave."""
+
+    def __init__(self, assessment: Assessment, explain: bool) -> None:
+        self._assessment = assessment
+        self._explain = explain
+        self._primary: Finding | None = None
+        self._beside: Finding | None = None
+        self._silence: Finding | None = None
+        self._shadow: list[Finding] = []
+        self._steps: list[tuple[int, Step]] = []
+
+    @property
+    def settled(self) -> bool:
+        """A card or a silence was found: what follows is outranked."""
+        return self._primary is not None or self._silence is not None
+
+    def consider(self, row: Row, switch: Switch) -> None:
+        """Try a row that gives a card or a silence of its own."""
+        if switch == "off" and not self._explain:
+            return
+        verdict = row.holds(self._assessment)
+        finding = Finding(row.slug, verdict.level, verdict.reason)
+        if not verdict.holds:
+            self._note(row, switch, verdict, "does not hold")
+        elif switch == "off":
+            self._note(row, switch, verdict, "off")
+        elif self.settled:
+            self._note(row, switch, verdict, "outranked")
+        elif switch == "shadow":
+            self._shadow.append(finding)
+            self._note(row, switch, verdict, "shadow")
+        elif row.kind == "silence":
+            self._silence = finding
+            self._note(row, switch, verdict, "silence")
+        else:
+            self._primary = finding
+            self._note(row, switch, verdict, "card")
+
+    def consider_beside(self, row: Row, switch: Switch) -> None:
+        """Try a row that may only stand beside a card."""
+        if (self._primary is None or switch == "off") and not self._explain:
+            return
+        verdict = row.holds(self._assessment)
+        if not verdict.holds:
+            self._note(row, switch, verdict, "does not hold")
+        elif switch == "off":
+            self._note(row, switch, verdict, "off")
+        elif self._primary is None:
+            self._note(row, switch, verdict, "not alone")
+        elif switch == "shadow":
+            self._shadow.append(Finding(row.slug, verdict.level, verdict.reason))
+            self._note(row, switch, verdict, "shadow")
+        else:
+            self._beside = Finding(row.slug, verdict.level, verdict.reason)
+            self._note(row, switch, verdict, "card")
+
+    def decision(self) -> Decision:
+        return Decision(
+            assessment=self._assessment,
+            primary=self._primary,
+            accompanying=self._beside,
+            silence=self._silence,
+            shadow=tuple(self._shadow),
+            steps=tuple(step for _, step in sorted(self._steps, key=lambda s: s[0])),
+        )
+
+    def _note(self, row: Row, switch: Switch, verdict: Verdict, outcome: Outcome) -> None:
+        if self._explain:
+            self._steps.append((row.priority, Step(row.slug, switch, verdict, outcome)))

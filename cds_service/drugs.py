@@ -1,0 +1,86 @@
+"""The drugs that the rules know, and how one is recognised: by code first, by name where there is none."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Literal
+
+import msgspec
+
+from cds_service.terminology import HasCode, Terminology
+
+Action = Literal[
+    "bisphosphonate",
+    "zoledronate",
+    "pamidronate",
+    "denosumab",
+    "asfotase",
+    "vitamin-b6",
+    "lowers-alp",
+]
+ANTIRESORPTIVE_ACTIONS = frozenset({"bisphosphonate", "zoledronate", "pamidronate", "denosumab"})
+ONCOLOGY_DOSE = "oncology-dose-antiresorptive"
+_LONGEST_NAME = 200
+UNSPECIFIED = "bisphosphonate-unspecified"
+
+
+class Drug(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One drug, or one class that the rules treat alike."""
+
+    label: str
+    action: Action
+    names: tuple[str, ...]
+    value_set: str | None = None
+
+    @property
+    def is_antiresorptive(self) -> bool:
+        """Whether it is a bisphosphonate or denosumab."""
+        return self.action in ANTIRESORPTIVE_ACTIONS
+
+
+class Recognised(msgspec.Struct, frozen=True):
+    """What a medication concept turned out to be."""
+
+    drug: str
+    text_only: bool
+    oncology_dose: bool
+
+
+class DrugList:
+    """Every known drug by key, with the index that finds it in a coding or a name."""
+
+    def __init__(self, drugs: Mapping[str, Drug], terminology: Terminology) -> None:
+        self._drugs = drugs
+        self._terminology = terminology
+        self._by_value_set = {d.value_set: key for key, d in drugs.items() if d.value_set}
+        self._by_name = {name: key for key, d in drugs.items() for name in d.names}
+        longest_first = sorted(self._by_name, key=len, reverse=True)
+        self._names = re.compile(r"\b(" + "|".join(map(re.escape, longest_first)) + ")")
+        # The same few display texts come again with every chart.
+        self._search = lru_cache(maxsize=2048)(self._named)
+
+    def __getitem__(self, key: str) -> Drug:
+        return self._drugs[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._drugs)
+
+    def by_codes(self, codings: Iterable[HasCode]) -> Recognised | None:
+        """The drug that any of these codings names; a named drug wins over a class."""
+        found: str | None = None
+        oncology_dose = False
+        for concept in self._terminology.of(codings):
+            if concept == ONCOLOGY_DOSE:
+                oncology_dose = True
+            key = self._by_value_set.get(concept)
+            if key is not None and (found is None or found == UNSPECIFIED):
+                found = key
+        return Recognised(found, False, oncology_dose) if found else None
+
+    def by_name(self, text: str | None) -> Recognised | None:
+        """The drug that a free text names at the start of a word, from the fixed list of names."""
+        return self._search(text[:_LONGEST_NAME]) if text else None
+
+    def _named(self, text: str) -> Recognised | None:
+        found = self._names.search(text.lower())
+        return Recognised(self._by_name[found[1]], True, False) if found else None

@@ -1,0 +1,117 @@
+"""Plays the EHR: makes the hook request that a record system holding a Bundle would send."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from cds_service.fhir.prefetch import PATIENT, templates
+from cds_service.terminology import Terminology
+
+Json = dict[str, Any]
+_USER = "Practitioner/example"
+
+
+class NotAPatientBundle(ValueError):
+    """The Bundle holds no Patient to ask about."""
+
+
+def hook_requests(bundle: Mapping[str, Any], hook: str, terminology: Terminology) -> Iterator[Json]:
+    """One request for each Patient in the Bundle.
+
+    Raises NotAPatientBundle when there is none.
+    """
+    resources = list(_resources(bundle))
+    patients = [r for r in resources if r.get("resourceType") == "Patient" and r.get("id")]
+    if not patients:
+        raise NotAPatientBundle("the Bundle holds no Patient with an id")
+    for patient in patients:
+        mine = (
+            [r for r in resources if _about(r, patient["id"])] if len(patients) > 1 else resources
+        )
+        yield hook_request(patient, mine, hook, terminology)
+
+
+def hook_request(
+    patient: Json, resources: Sequence[Json], hook: str, terminology: Terminology
+) -> Json:
+    """The request for one patient, every prefetch key satisfied."""
+    prefetch: Json = {}
+    for key, template in templates(terminology).items():
+        if key == PATIENT:
+            prefetch[key] = patient
+        else:
+            prefetch[key] = _search(template, resources)
+    return {
+        "hook": hook,
+        "hookInstance": str(uuid5(NAMESPACE_URL, f"{hook}/{patient['id']}")),
+        "context": {"userId": _USER, "patientId": patient["id"]},
+        "prefetch": prefetch,
+    }
+
+
+def _search(template: str, resources: Sequence[Json]) -> Json:
+    """What a server would answer to one of our own templates."""
+    kind, _, query = template.partition("?")
+    parameters = dict(p.split("=", 1) for p in query.split("&"))
+    found = [r for r in resources if r.get("resourceType") == kind and _matches(r, parameters)]
+    # A server would not send these unasked; here they stand for the follow-up read by reference.
+    companions = {"Observation": "Specimen"}.get(kind, "Medication")
+    if kind.startswith("Medication") or kind == "Observation":
+        found += [r for r in resources if r.get("resourceType") == companions]
+    return {
+        "resourceType": "Bundle",
+        "type": "searchset",
+        "entry": [{"resource": resource} for resource in found],
+    }
+
+
+def _matches(resource: Json, parameters: Mapping[str, str]) -> bool:
+    if "code" in parameters:
+        codes = set(parameters["code"].split(","))
+        concept = resource.get("code")
+        codings = concept.get("coding") if isinstance(concept, dict) else None
+        return any(
+            f"{c.get('system')}|{c.get('code')}" in codes
+            for c in (codings if isinstance(codings, list) else ())
+            if isinstance(c, dict)
+        )
+    if "status" in parameters:
+        return resource.get("status") in parameters["status"].split(",")
+    return True
+
+
+def _resources(bundle: Mapping[str, Any]) -> Iterator[Json]:
+    """The resources, with references to `urn:uuid` entries rewritten as a server does on loading."""
+    entries = [e for e in bundle.get("entry") or () if isinstance(e, dict)]
+    addresses: dict[str, str] = {}
+    for entry in entries:
+        resource = entry.get("resource")
+        if isinstance(resource, dict) and resource.get("id") and entry.get("fullUrl"):
+            addresses[entry["fullUrl"]] = f"{resource.get('resourceType')}/{resource['id']}"
+    for entry in entries:
+        if isinstance(entry.get("resource"), dict):
+            yield _rewritten(entry["resource"], addresses)
+
+
+def _rewritten(value: Any, addresses: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: addresses.get(inner, inner)
+            if key == "reference" and isinstance(inner, str)
+            else _rewritten(inner, addresses)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_rewritten(inner, addresses) for inner in value]
+    return value
+
+
+def _about(resource: Json, patient_id: str) -> bool:
+    """Of this patient, or of nobody in particular: a Medication that others refer to."""
+    subject = resource.get("subject")
+    if subject is None and resource.get("resourceType") != "Patient":
+        return True
+    reference = subject.get("reference", "") if isinstance(subject, dict) else ""
+    return bool(
+        reference == f"Patient/{patient_id}" or reference.endswith(f"/Patient/{patient_id}")
+    )

@@ -1,0 +1,32 @@
+"""FHIR date and dateTime text read as the days it may mean."""
+
+import calendar
+from datetime import date
+from functools import lru_cache
+
+from cds_service.record import RecordedDate
+
+
+@lru_cache(maxsize=4096)
+def recorded_date(text: str | None) -> RecordedDate | None:
+    """The day, month or year written; None when nothing was, or nothing that is a date.
+
+    A time and its zone are left aside: the day that counts is the one the laboratory wrote. A
+    dateTime without a zone is invalid FHIR and common; it is read the same way.
+    """
+    if not text:
+        return None
+    try:
+        if len(text) >= 10:
+            day = date.fromisoformat(text[:10]) if text[4] == "-" else None
+            return RecordedDate(day, day) if day else None
+        if len(text) == 7 and text[4] == "-":
+            year, month = int(text[:4]), int(text[5:])
+            return RecordedDate(
+                date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])
+            )
+        if len(text) == 4:
+            return RecordedDate(date(int(text), 1, 1), date(int(text), 12, 31))
+    except ValueError:
+        return None
+    return None

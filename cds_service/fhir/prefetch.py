@@ -1,0 +1,213 @@
+"""What is asked of the EHR with a call, and what came of it.
+
+A key has four states: satisfied; null (looked, none there); an OperationOutcome (could not look);
+omitted. Required are the patient, total ALP, and at least one source of medications. Everything
+else degrades, and the card says what was not known.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from cds_service.errors import DataUnavailable
+from cds_service.fhir import resources as r
+from cds_service.fhir.bundles import Decoded, NotFhir, decode
+from cds_service.fhir.identity import FOREIGN, Subject
+from cds_service.record import Unread
+from cds_service.terminology import Terminology
+
+State = Literal["satisfied", "none", "failed", "omitted"]
+
+PATIENT = "patient"
+ALP = "alp"
+MEDICATIONS = (
+    "medicationStatements",
+    "medicationRequests",
+    "medicationAdministrations",
+    "medicationDispenses",
+)
+_LABORATORY = [
+    "plp",
+    "pea-urine",
+    "alpl-gene-test",
+    "alpl-familial-test",
+    "variant-assessment",
+    "variant-significance",
+    "alp-bone-specific",
+    "calcium-total",
+    "potassium",
+    "phosphate",
+    "magnesium",
+    "zinc",
+    "vitamin-b12",
+    "tsh",
+    "pth",
+    "ggt",
+    "bilirubin",
+    "alt",
+    "ast",
+]
+_NAMES = {
+    PATIENT: "the patient",
+    ALP: "ALP results",
+    "laboratory": "other laboratory and ALPL results",
+    "medicationStatements": "medication statements",
+    "medicationRequests": "prescriptions",
+    "medicationAdministrations": "administered doses and infusions",
+    "medicationDispenses": "dispensed medicines",
+    "conditions": "diagnoses",
+    "procedures": "procedures",
+    "encounters": "hospital stays",
+    "serviceRequests": "orders already placed",
+    "pregnancy": "pregnancy status and due date",
+}
+
+
+def templates(terminology: Terminology) -> dict[str, str]:
+    """The prefetch templates: only parameters of the subset that every EHR is asked to support.
+
+    `_include` is none of them, so referenced Medications and Specimens are not asked for here.
+    """
+    mine = "patient={{context.patientId}}"
+    return {
+        PATIENT: "Patient/{{context.patientId}}",
+        ALP: f"Observation?{mine}&code={_codes(terminology, 'alp-total')}&_sort=-date&_count=200",
+        "laboratory": (
+            f"Observation?{mine}&code={_codes(terminology, *_LABORATORY)}&_sort=-date&_count=200"
+        ),
+        "medicationStatements": f"MedicationStatement?{mine}&_count=200",
+        "medicationRequests": f"MedicationRequest?{mine}&_sort=-authoredon&_count=200",
+        "medicationAdministrations": (
+            f"MedicationAdministration?{mine}&_sort=-effective-time&_count=200"
+        ),
+        "medicationDispenses": f"MedicationDispense?{mine}&_sort=-whenhandedover&_count=200",
+        "conditions": f"Condition?{mine}&_count=200",
+        "procedures": f"Procedure?{mine}&_sort=-date&_count=200",
+        "encounters": f"Encounter?{mine}&_sort=-date&_count=200",
+        "serviceRequests": f"ServiceRequest?{mine}&status=draft,active,on-hold&_count=200",
+        "pregnancy": (
+            f"Observation?{mine}"
+            f"&code={_codes(terminology, 'pregnancy-status', 'delivery-date-estimated')}"
+            "&_sort=-date&_count=20"
+        ),
+    }
+
+
+def _codes(terminology: Terminology, *value_sets: str) -> str:
+    return ",".join(f"{c.system}|{c.code}" for c in terminology.codings(*value_sets))
+
+
+class Prefetched(msgspec.Struct, frozen=True):
+    """The data of one call, and what was missing from it."""
+
+    patient: r.Patient
+    entries: tuple[r.Entry, ...]
+    unread: tuple[Unread, ...]
+    unknown: tuple[str, ...]
+
+
+class _Value(msgspec.Struct, frozen=True):
+    state: State
+    decoded: Decoded = Decoded()
+    cause: str = ""
+
+
+def collect(prefetch: Mapping[str, r.FhirValue], patient_id: str) -> Prefetched:
+    """Sort the prefetch of a call into data and gaps.
+
+    Raises DataUnavailable (412) naming the key when required data did not come.
+    """
+    values = {key: _value(key, prefetch) for key in _NAMES}
+    _require_medications(values)
+    _require(ALP, values[ALP])
+    patient = _patient(values[PATIENT], patient_id)
+    _require_own(ALP, values[ALP], patient_id)
+    entries: list[r.Entry] = []
+    unread: list[Unread] = []
+    unknown: list[str] = []
+    for key, value in values.items():
+        entries.extend(value.decoded.entries)
+        unread.extend(value.decoded.unread)
+        gap = _gap(key, value)
+        if gap:
+            unknown.append(gap)
+    return Prefetched(patient, tuple(entries), tuple(unread), tuple(unknown))
+
+
+def _value(key: str, prefetch: Mapping[str, r.FhirValue]) -> _Value:
+    if key not in prefetch:
+        return _Value("omitted", cause="was not sent")
+    value = prefetch[key]
+    if value is None or (isinstance(value, msgspec.Raw) and bytes(value) == b"null"):
+        return _Value("none")
+    try:
+        decoded = decode(value, key)
+    except NotFhir as error:
+        return _Value("failed", cause=f"is not FHIR JSON ({error})")
+    if decoded.outcome and not decoded.entries:
+        return _Value("failed", decoded, "is an OperationOutcome: the EHR could not look")
+    if decoded.unread and not decoded.entries:
+        return _Value("failed", decoded, "holds entries, but none that could be read")
+    return _Value("satisfied", decoded)
+
+
+def _require(key: str, value: _Value) -> None:
+    if value.state in ("omitted", "failed"):
+        raise DataUnavailable(
+            f"Prefetch key '{key}' {value.cause}. It is required: send the result of its template"
+            " (null or an empty Bundle where there is none).",
+            where=f"prefetch.{key}",
+        )
+
+
+def _require_own(key: str, value: _Value, patient_id: str) -> None:
+    """Results of somebody else only are a fault of the call, not a patient without results."""
+    entries = value.decoded.entries
+    subject = Subject(patient_id, entries)
+    problems = {
+        subject.problem(e.resource) for e in entries if isinstance(e.resource, r.Observation)
+    }
+    if problems and FOREIGN in problems and None not in problems:
+        raise DataUnavailable(
+            f"Prefetch key '{key}' holds only entries of another patient than context.patientId.",
+            where=f"prefetch.{key}",
+        )
+
+
+def _require_medications(values: Mapping[str, _Value]) -> None:
+    if any(values[key].state in ("satisfied", "none") for key in MEDICATIONS):
+        return
+    raise DataUnavailable(
+        f"None of the prefetch keys {', '.join(MEDICATIONS)} was sent as data. At least one is"
+        " required: treatment cannot be told from disease without it.",
+        where="prefetch",
+    )
+
+
+def _patient(value: _Value, patient_id: str) -> r.Patient:
+    _require(PATIENT, value)
+    found = [e.resource for e in value.decoded.entries if isinstance(e.resource, r.Patient)]
+    if len(found) != 1:
+        raise DataUnavailable(
+            "Prefetch key 'patient' is to hold exactly one readable Patient.",
+            where=f"prefetch.{PATIENT}",
+        )
+    patient = found[0]
+    if patient.id is not None and patient.id != patient_id:
+        raise DataUnavailable(
+            "Prefetch key 'patient' holds another patient than context.patientId.",
+            where=f"prefetch.{PATIENT}",
+        )
+    return msgspec.structs.replace(patient, id=patient_id)
+
+
+def _gap(key: str, value: _Value) -> str | None:
+    name = _NAMES[key]
+    if value.state in ("omitted", "failed"):
+        return name
+    if value.decoded.next_page:
+        return f"{name} beyond the first page"
+    if value.decoded.outcome:
+        return f"{name} that the record system could not retrieve"
+    return None

@@ -1,0 +1,112 @@
+"""R4 resources read into a PatientRecord.
+
+Each entry is read by itself. What cannot be read, what belongs to somebody else and what came twice
+is counted and named; nothing is guessed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar, cast
+
+import msgspec
+
+from cds_service.drugs import DrugList
+from cds_service.fhir import chart, identity
+from cds_service.fhir import resources as r
+from cds_service.fhir.medications import MedicationReader
+from cds_service.fhir.observations import ObservationReader
+from cds_service.quantity import Units
+from cds_service.record import PatientRecord, Unread
+from cds_service.terminology import Terminology
+
+_Referred = TypeVar("_Referred", r.Medication, r.Specimen)
+_Fact = TypeVar("_Fact")
+
+
+class ReadingAids(msgspec.Struct, frozen=True):
+    """What reading needs to know: codes, units, drugs, and the system of our own order codes."""
+
+    terminology: Terminology
+    units: Mapping[str, Units]
+    drugs: DrugList
+    order_system: str
+
+
+def read_record(
+    patient: r.Patient,
+    entries: Sequence[r.Entry],
+    aids: ReadingAids,
+    *,
+    unread: Iterable[Unread] = (),
+    unknown: Iterable[str] = (),
+) -> PatientRecord:
+    """The facts about `patient` in the entries found.
+
+    `unread` and `unknown` are what decoding and prefetch already had to leave out.
+    """
+    person = chart.patient(patient)
+    subject = identity.Subject(person.id, entries)
+    named = list(unread)  # results are read late, and add theirs then
+    medications: dict[str, r.Medication] = {}
+    specimens: dict[str, r.Specimen] = {}
+    observations = ObservationReader(aids.terminology, aids.units, person, specimens, named)
+    drugs = MedicationReader(aids.drugs, medications)
+    rest = chart.ChartReader(aids.terminology, aids.drugs, aids.order_system)
+    readers: dict[type, Callable[..., None]] = {
+        r.Observation: observations.read,
+        r.MedicationStatement: drugs.read,
+        r.MedicationRequest: drugs.read,
+        r.MedicationAdministration: drugs.read,
+        r.MedicationDispense: drugs.read,
+        r.Condition: rest.condition,
+        r.Procedure: rest.procedure,
+        r.Encounter: rest.encounter,
+        r.ServiceRequest: rest.service_request,
+    }
+    for entry in entries:
+        if isinstance(entry.resource, r.Medication):
+            _index(medications, entry.resource, entry.fullUrl)
+        elif isinstance(entry.resource, r.Specimen):
+            _index(specimens, entry.resource, entry.fullUrl)
+    for entry in identity.newest_copies(entries):
+        resource = entry.resource
+        read = readers.get(type(resource))
+        if read is not None:
+            about = cast("r.AboutPatient", resource)  # every reader's type is one of these
+            problem = subject.problem(about)
+            if problem is None:
+                read(about)
+            else:
+                named.append(identity.unread(about, problem))
+        elif isinstance(resource, r.Patient) and resource.id != person.id:
+            named.append(identity.unread(resource, identity.FOREIGN))
+    missing = list(unknown)
+    if drugs.unresolved:
+        missing.append(f"the drug in {drugs.unresolved} medication entries (only referred to)")
+    return PatientRecord(
+        patient=person,
+        alp=_once(observations.alp()),
+        results=observations.results,
+        genes=_once(observations.genes),
+        drugs=_once([*drugs.uses, *rest.drug_uses]),
+        diagnoses=_once(rest.diagnoses),
+        procedures=_once(rest.procedures),
+        stays=_once(rest.stays),
+        orders=_once(rest.orders),
+        pregnancies=_once(observations.pregnancies),
+        due_dates=_once(observations.due_dates),
+        unread=named,
+        unknown=tuple(missing),
+        unusable_alp_like=observations.not_total_alp,
+    )
+
+
+def _index(index: dict[str, _Referred], resource: _Referred, full_url: str | None) -> None:
+    if resource.id:
+        index[resource.id] = resource
+    if full_url:
+        index[full_url] = resource
+
+
+def _once(facts: Sequence[_Fact]) -> tuple[_Fact, ...]:
+    """The same fact sent twice, under two ids or none, is one fact."""
+    return tuple(dict.fromkeys(facts)) if len(facts) > 1 else tuple(facts)

@@ -1,0 +1,295 @@
+"""The elements of FHIR R4 resources that the rules read, and nothing else.
+
+msgspec decodes straight into these: every other element is skipped unread, so unknown elements,
+extensions and profiles cost nothing and break nothing. Every element is optional, because in real
+charts every element is sometimes missing. Parts that only some resources need (value and range of a
+result, contained resources, meta) stay raw until a rule asks for them.
+"""
+
+from decimal import Decimal
+
+import msgspec
+
+
+class Element(msgspec.Struct, frozen=True, gc=False):
+    """Base of all elements: frozen, and without references back, so not worth tracking."""
+
+
+class Coding(Element, frozen=True, gc=False):
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+class CodeableConcept(Element, frozen=True, gc=False):
+    coding: tuple[Coding, ...] | None = None
+    text: str | None = None
+
+
+class Reference(Element, frozen=True, gc=False):
+    reference: str | None = None
+    display: str | None = None
+
+
+class Period(Element, frozen=True, gc=False):
+    start: str | None = None
+    end: str | None = None
+
+
+class Quantity(Element, frozen=True, gc=False):
+    value: Decimal | None = None
+    comparator: str | None = None
+    unit: str | None = None
+    code: str | None = None
+
+
+class Range(Element, frozen=True, gc=False):
+    low: Quantity | None = None
+    high: Quantity | None = None
+
+
+class ReferenceRange(Element, frozen=True, gc=False):
+    low: Quantity | None = None
+    high: Quantity | None = None
+    type: CodeableConcept | None = None
+    age: Range | None = None
+
+
+class Meta(Element, frozen=True, gc=False):
+    lastUpdated: str | None = None
+
+
+NOTHING = msgspec.Raw(b"null")
+"""An element that did not come."""
+
+
+class Resource(msgspec.Struct, frozen=True, gc=False, tag_field="resourceType"):
+    id: str | None = None
+    meta: msgspec.Raw = NOTHING
+
+
+class Patient(Resource, frozen=True, gc=False, tag="Patient"):
+    birthDate: str | None = None
+    gender: str | None = None
+    deceasedBoolean: bool | None = None
+    deceasedDateTime: str | None = None
+
+
+class Component(Element, frozen=True, gc=False):
+    code: CodeableConcept | None = None
+    valueQuantity: msgspec.Raw = NOTHING
+    valueString: str | None = None
+    valueCodeableConcept: CodeableConcept | None = None
+    dataAbsentReason: CodeableConcept | None = None
+    referenceRange: msgspec.Raw = NOTHING
+
+
+class Observation(Resource, frozen=True, gc=False, tag="Observation"):
+    status: str | None = None
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    encounter: Reference | None = None
+    effectiveDateTime: str | None = None
+    effectiveInstant: str | None = None
+    effectivePeriod: Period | None = None
+    issued: str | None = None
+    valueQuantity: msgspec.Raw = NOTHING
+    valueString: str | None = None
+    valueInteger: int | None = None
+    valueCodeableConcept: CodeableConcept | None = None
+    valueDateTime: str | None = None
+    dataAbsentReason: CodeableConcept | None = None
+    referenceRange: msgspec.Raw = NOTHING
+    specimen: Reference | None = None
+    component: tuple[Component, ...] | None = None
+    contained: tuple[msgspec.Raw, ...] | None = None
+
+
+class Container(Element, frozen=True, gc=False):
+    type: CodeableConcept | None = None
+    description: str | None = None
+    additiveCodeableConcept: CodeableConcept | None = None
+
+
+class Specimen(Resource, frozen=True, gc=False, tag="Specimen"):
+    subject: Reference | None = None
+    container: tuple[Container, ...] | None = None
+
+
+class Medication(Resource, frozen=True, gc=False, tag="Medication"):
+    code: CodeableConcept | None = None
+
+
+class MedicationUse(Resource, frozen=True, gc=False):
+    """What the four resources about a patient's drug have in common."""
+
+    status: str | None = None
+    medicationCodeableConcept: CodeableConcept | None = None
+    medicationReference: Reference | None = None
+    subject: Reference | None = None
+    contained: tuple[msgspec.Raw, ...] | None = None
+
+
+class MedicationStatement(MedicationUse, frozen=True, gc=False, tag="MedicationStatement"):
+    effectiveDateTime: str | None = None
+    effectivePeriod: Period | None = None
+    dateAsserted: str | None = None
+
+
+class Duration(Element, frozen=True, gc=False):
+    value: Decimal | None = None
+    unit: str | None = None
+    code: str | None = None
+
+
+class DispenseRequest(Element, frozen=True, gc=False):
+    validityPeriod: Period | None = None
+
+
+class Repeat(Element, frozen=True, gc=False):
+    boundsPeriod: Period | None = None
+
+
+class Timing(Element, frozen=True, gc=False):
+    repeat: Repeat | None = None
+
+
+class Dosage(Element, frozen=True, gc=False):
+    timing: Timing | None = None
+
+
+class MedicationRequest(MedicationUse, frozen=True, gc=False, tag="MedicationRequest"):
+    intent: str | None = None
+    doNotPerform: bool | None = None
+    authoredOn: str | None = None
+    dosageInstruction: tuple[Dosage, ...] | None = None
+    dispenseRequest: DispenseRequest | None = None
+
+
+class MedicationAdministration(
+    MedicationUse, frozen=True, gc=False, tag="MedicationAdministration"
+):
+    effectiveDateTime: str | None = None
+    effectivePeriod: Period | None = None
+
+
+class MedicationDispense(MedicationUse, frozen=True, gc=False, tag="MedicationDispense"):
+    whenHandedOver: str | None = None
+    whenPrepared: str | None = None
+    daysSupply: Quantity | None = None
+
+
+class Condition(Resource, frozen=True, gc=False, tag="Condition"):
+    clinicalStatus: CodeableConcept | None = None
+    verificationStatus: CodeableConcept | None = None
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    onsetDateTime: str | None = None
+    onsetPeriod: Period | None = None
+    abatementDateTime: str | None = None
+    abatementPeriod: Period | None = None
+    recordedDate: str | None = None
+
+
+class Procedure(Resource, frozen=True, gc=False, tag="Procedure"):
+    status: str | None = None
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    performedDateTime: str | None = None
+    performedPeriod: Period | None = None
+
+
+class Encounter(Resource, frozen=True, gc=False, tag="Encounter"):
+    status: str | None = None
+    # R5 made `class` a list of concepts; such an entry is read again by itself and named.
+    class_: Coding | None = msgspec.field(default=None, name="class")
+    subject: Reference | None = None
+    period: Period | None = None
+
+
+class ServiceRequest(Resource, frozen=True, gc=False, tag="ServiceRequest"):
+    status: str | None = None
+    intent: str | None = None
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    authoredOn: str | None = None
+    occurrenceDateTime: str | None = None
+    occurrencePeriod: Period | None = None
+
+
+class Issue(Element, frozen=True, gc=False):
+    severity: str | None = None
+    code: str | None = None
+
+
+class OperationOutcome(Resource, frozen=True, gc=False, tag="OperationOutcome"):
+    issue: tuple[Issue, ...] | None = None
+
+
+AnyResource = (
+    Patient
+    | Observation
+    | Specimen
+    | Medication
+    | MedicationStatement
+    | MedicationRequest
+    | MedicationAdministration
+    | MedicationDispense
+    | Condition
+    | Procedure
+    | Encounter
+    | ServiceRequest
+    | OperationOutcome
+)
+AboutPatient = (
+    Observation
+    | Specimen
+    | MedicationStatement
+    | MedicationRequest
+    | MedicationAdministration
+    | MedicationDispense
+    | Condition
+    | Procedure
+    | Encounter
+    | ServiceRequest
+)
+"""The resources that name whom they are about."""
+READ_TYPES = frozenset(t.__name__ for t in AnyResource.__args__)
+
+
+class Link(Element, frozen=True, gc=False):
+    relation: str | None = None
+    url: str | None = None
+
+
+class Entry(Element, frozen=True, gc=False):
+    fullUrl: str | None = None
+    resource: AnyResource | None = None
+
+
+class Bundle(Resource, frozen=True, gc=False, tag="Bundle"):
+    entry: tuple[Entry, ...] | None = None
+    link: tuple[Link, ...] | None = None
+
+
+FhirValue = AnyResource | Bundle | msgspec.Raw | None
+"""A prefetch value: decoded with the call, or raw where that failed."""
+
+
+class RawEntry(Element, frozen=True, gc=False):
+    """An entry of a Bundle in which something could not be read."""
+
+    fullUrl: str | None = None
+    resource: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class RawBundle(Element, frozen=True, gc=False):
+    entry: tuple[msgspec.Raw, ...] | None = None
+    link: tuple[Link, ...] | None = None
+
+
+class Named(Element, frozen=True, gc=False):
+    """Just enough to say which entry could not be read."""
+
+    resourceType: str | None = None
+    id: str | None = None

@@ -1,0 +1,135 @@
+"""From a call to its answer: the only place where reading, deciding and wording meet."""
+
+from datetime import date
+from uuid import uuid4
+
+import msgspec
+
+from cds_service.assessment import Assessment, Call
+from cds_service.decision import Decision, Finding, decide
+from cds_service.detail import Speaker, detail, fixed_text
+from cds_service.fhir.prefetch import collect
+from cds_service.fhir.reader import ReadingAids, read_record
+from cds_service.hooks.card import Action, Card, Coding, Response, Source, Suggestion
+from cds_service.hooks.request import HookRequest
+from cds_service.orders import DraftOrders
+from cds_service.rulebook import Rulebook
+from cds_service.rulebook.situation import Situation, conditions
+
+_EXTENSION = "org.low-alp-cds."
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What goes out, and the decision behind it."""
+
+    response: Response
+    decision: Decision
+
+
+class Advisor:
+    """Answers calls with one rulebook. Built once; safe to share between threads."""
+
+    def __init__(self, rulebook: Rulebook) -> None:
+        self.rulebook = rulebook
+        self._drafts = DraftOrders(rulebook)
+        self._fixed = {
+            slug: fixed_text(situation, rulebook)
+            for slug, situation in rulebook.situations.items()
+            if situation.kind != "silence"
+        }
+        self._aids = ReadingAids(
+            rulebook.terminology, rulebook.units, rulebook.drug_list, rulebook.order_system
+        )
+
+    def answer(self, request: HookRequest, as_of: date, *, explain: bool = False) -> Answer:
+        """The cards for one call.
+
+        Raises DataUnavailable when required data did not come with it.
+        """
+        data = collect(request.prefetch, request.patient_id)
+        record = read_record(
+            data.patient, data.entries, self._aids, unread=data.unread, unknown=data.unknown
+        )
+        decision = decide(
+            record,
+            Call(request.hook, as_of, request.lay_user),
+            rows=self.rulebook.rows,
+            drugs=self.rulebook.drugs,
+            policy=self.rulebook.policy,
+            explain=explain,
+        )
+        return Answer(Response(self._cards(decision, request.encounter_id)), decision)
+
+    def _cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
+        offered: set[str] = set()
+        findings = (decision.primary, decision.accompanying)
+        return tuple(
+            self._card(finding, decision.assessment, encounter_id, offered)
+            for finding in findings
+            if finding is not None
+        )
+
+    def _card(
+        self, finding: Finding, a: Assessment, encounter_id: str | None, offered: set[str]
+    ) -> Card:
+        """One card. `offered` holds the orders of earlier cards: none is offered twice."""
+        situation = self.rulebook.situations[finding.slug]
+        speaker = Speaker(a, raised=finding.level == "raised")
+        suggestions, notes = self._suggestions(situation, speaker, a, encounter_id, offered)
+        summary = speaker.say(situation.headline)
+        if summary is None:
+            raise LookupError(f"the summary of {finding.slug} speaks of something not on record")
+        rulebook = self.rulebook
+        primary = rulebook.citations[situation.citations[0]]
+        return Card(
+            uuid=str(uuid4()),
+            summary=summary,
+            detail=detail(situation, self._fixed[finding.slug], speaker, a, notes),
+            indicator=situation.level_indicator(finding.level),
+            source=Source(
+                primary.label,
+                primary.url,
+                Coding(rulebook.situation_system, finding.slug, situation.title),
+            ),
+            suggestions=suggestions or None,
+            selectionBehavior="any" if suggestions else None,
+            overrideReasons=tuple(
+                Coding(rulebook.override_system, code, rulebook.override_reasons[code].display)
+                for code in situation.override_reasons
+            ),
+            extension={
+                f"{_EXTENSION}situation": finding.slug,
+                f"{_EXTENSION}knowledge-version": rulebook.about.version,
+            },
+        )
+
+    def _suggestions(
+        self,
+        situation: Situation,
+        speaker: Speaker,
+        a: Assessment,
+        encounter_id: str | None,
+        offered: set[str],
+    ) -> tuple[tuple[Suggestion, ...], list[str]]:
+        """The orders worth offering, and a note for each that was left out."""
+        suggestions: list[Suggestion] = []
+        notes: dict[str, str] = {}
+        for offer in situation.orders:
+            if offer.code in offered or not speaker.holds(conditions(offer.when)):
+                continue
+            order = self._drafts[offer.code]
+            needless = self._drafts.needless(offer.code, a)
+            if needless is not None:
+                notes[offer.code] = f"Not offered: {order.label} ({needless})."
+                continue
+            offered.add(offer.code)
+            draft = self._drafts.draft(offer.code, a, encounter_id=encounter_id)
+            suggestions.append(
+                Suggestion(
+                    label=order.label,
+                    uuid=str(uuid4()),
+                    actions=(Action(f"Create a draft order: {order.text}", draft),),
+                    isRecommended=True if offer.recommended and not suggestions else None,
+                )
+            )
+        return tuple(suggestions), list(notes.values())

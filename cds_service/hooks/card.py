@@ -1,0 +1,81 @@
+"""CDS Hooks cards as they go out: the members of the 3.0 ballot that older clients accept too.
+
+`None` members are left out of the JSON: the specification allows neither null nor empty ones.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+Indicator = Literal["info", "warning", "critical"]
+SUMMARY_LIMIT = 140
+"""A summary has fewer characters than this."""
+
+
+class Coding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A code of a system."""
+
+    system: str
+    code: str
+    display: str | None = None
+
+
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The primary guidance behind a card."""
+
+    label: str
+    url: str | None = None
+    topic: Coding | None = None
+
+
+class Action(msgspec.Struct, frozen=True):
+    """A resource to create. This service never updates or deletes anything."""
+
+    description: str
+    resource: Mapping[str, Any]
+    type: Literal["create"] = "create"
+
+
+class Suggestion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One button: an order that the clinician may add."""
+
+    label: str
+    uuid: str
+    actions: tuple[Action, ...]
+    isRecommended: bool | None = None
+
+
+class Card(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One piece of advice."""
+
+    uuid: str
+    summary: str
+    detail: str
+    indicator: Indicator
+    source: Source
+    suggestions: tuple[Suggestion, ...] | None = None
+    selectionBehavior: Literal["any"] | None = None
+    overrideReasons: tuple[Coding, ...] | None = None
+    extension: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """A card that breaks the specification is our own fault and goes nowhere."""
+        if not 0 < len(self.summary) < SUMMARY_LIMIT:
+            raise ValueError(f"a summary of {len(self.summary)} characters")
+        if (self.suggestions is None) != (self.selectionBehavior is None):
+            raise ValueError("suggestions and selectionBehavior go together")
+
+
+class Response(msgspec.Struct, frozen=True):
+    """The answer to a call. An empty list of cards means: checked, nothing to say."""
+
+    cards: tuple[Card, ...]
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(response: Response) -> bytes:
+    """The JSON of an answer."""
+    return _encoder.encode(response)

@@ -1,0 +1,63 @@
+"""The CDS services on offer and the document that describes them to an EHR."""
+
+from typing import Any
+
+import msgspec
+
+from cds_service.fhir.prefetch import templates
+from cds_service.hooks.request import PATIENT_VIEW
+from cds_service.terminology import Terminology
+
+SPECIFICATION = "3.0.0"
+"""Version of the CDS Hooks specification (ballot) that the service implements."""
+
+_USAGE = (
+    "Works from prefetch alone. Required: the patient, ALP, and one of the four medication keys;"
+    " without them the answer is 412. For licensed clinicians, not for portals."
+)
+
+
+class Service(msgspec.Struct, frozen=True):
+    """One service: an address that answers one hook."""
+
+    id: str
+    hook: str
+    hook_version: str
+    title: str
+    description: str
+
+
+SERVICES = {
+    s.id: s
+    for s in (
+        Service(
+            "low-alp-patient-view",
+            PATIENT_VIEW,
+            "1.0",
+            "Low alkaline phosphatase: when the chart is opened",
+            "Recognises low alkaline phosphatase (ALP) without the work-up it needs, or alongside"
+            " bisphosphonates or denosumab, tells what may explain it (treatment, acute illness,"
+            " the specimen, kidney or liver disease, pregnancy, age) and offers the next step as"
+            " draft orders. Advisory; a silent answer means that nothing was found to say.",
+        ),
+    )
+}
+
+
+def discovery(terminology: Terminology) -> dict[str, Any]:
+    """The answer of `GET /cds-services`."""
+    return {
+        "services": [
+            {
+                "hook": service.hook,
+                "title": service.title,
+                "description": service.description,
+                "id": service.id,
+                "prefetch": templates(terminology),
+                "usageRequirements": _USAGE,
+                "version": SPECIFICATION,
+                "hookVersion": service.hook_version,
+            }
+            for service in SERVICES.values()
+        ]
+    }

@@ -1,0 +1,122 @@
+"""Conditions under which a line of text or an order belongs on a card."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from cds_service.assessment import Assessment, baseline, pre_treatment
+from cds_service.assessment.calendar import months_after
+from cds_service.phrases.series import old_value
+from cds_service.situations.verdict import below
+
+WARNING = "warning"
+"""The one flag that is about the card, not the patient: it is at its raised indicator."""
+
+
+def _below(a: Assessment, tier: str) -> bool:
+    latest = a.alp.latest
+    return latest is not None and below(latest, getattr(a.policy.alp, tier))
+
+
+def _rebound(a: Assessment) -> bool:
+    """The latest low value lies after the effect of denosumab and before its rebound has passed."""
+    low, last = a.alp.latest_low, a.exposure.denosumab_last
+    if low is None or last is None or a.exposure.window(low.day) is not None:
+        return False
+    residual = a.policy.residual
+    return (
+        months_after(last, residual.denosumab_months)
+        < low.day.first
+        <= months_after(last, residual.denosumab_rebound_months)
+    )
+
+
+def _past_exposure(a: Assessment) -> bool:
+    low = a.alp.latest_low
+    return bool(a.exposure.uses) and low is not None and a.exposure.window(low.day) is None
+
+
+def _older_baseline(a: Assessment) -> bool:
+    normal = [v for v in pre_treatment(a.alp, a.exposure) if not v.low]
+    return bool(normal) and baseline(a.alp, a.exposure, a.policy) is None
+
+
+def _since_latest(a: Assessment, months: int) -> bool:
+    """Whether the latest counted value is older than that."""
+    latest = a.alp.latest
+    return latest is None or latest.day.last < months_after(a.as_of, -months)
+
+
+def _action(a: Assessment, drug: str) -> str:
+    return a.drugs[drug].action
+
+
+def _adult_range(a: Assessment) -> bool:
+    latest = a.alp.latest
+    return (
+        latest is not None
+        and latest.limit is not None
+        and latest.limit.origin == "built-in child instead of adult range"
+    )
+
+
+def _old_low(a: Assessment) -> bool:
+    found = old_value(a)
+    return found is not None and bool(found.low)
+
+
+def _recent_fracture(a: Assessment) -> bool:
+    """A fracture of the last half year may be healing, and healing lifts ALP."""
+    since = a.as_of - timedelta(days=a.policy.workup.same_fracture_days)
+    found = [*a.context.features.femur, *a.context.features.metatarsal]
+    return any(d.onset is not None and d.onset.last >= since for d in found)
+
+
+def _classified(a: Assessment, classification: str) -> bool:
+    return a.workup.alpl is not None and a.workup.alpl.classification == classification
+
+
+FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
+    "never_exposed": lambda a: not a.exposure.uses,
+    "exposed_now": lambda a: a.exposed_now is not None,
+    "past_exposure": _past_exposure,
+    "rebound_zone": _rebound,
+    "pre_treatment_low": lambda a: any(v.low for v in pre_treatment(a.alp, a.exposure)),
+    "older_baseline_normal": _older_baseline,
+    "first_dose_unknown": lambda a: bool(a.exposure.uses) and a.exposure.first_dose is None,
+    "denosumab_known": lambda a: any(_action(a, u.drug) == "denosumab" for u in a.exposure.uses),
+    "denosumab_ordered": lambda a: any(_action(a, d) == "denosumab" for d in a.call.ordered),
+    "zoledronate_ordered": lambda a: any(_action(a, d) == "zoledronate" for d in a.call.ordered),
+    "oral_ordered": lambda a: any(_action(a, d) == "bisphosphonate" for d in a.call.ordered),
+    "text_only_drug": lambda a: any(u.text_only for u in a.exposure.uses),
+    "persistent": lambda a: a.alp.persistent,
+    "single": lambda a: len(a.alp.lows) == 1,
+    "fluctuating": lambda a: not a.alp.persistent and 0 < a.alp.low_episodes < a.alp.episodes,
+    "below_clearly_low": lambda a: _below(a, "clearly_low"),
+    "below_very_low": lambda a: _below(a, "very_low"),
+    "feature": lambda a: a.context.features.any,
+    "dental_feature": lambda a: bool(a.context.features.teeth),
+    "one_metatarsal": lambda a: len(a.context.features.metatarsal) == 1,
+    "plp_raised": lambda a: a.workup.plp_raised,
+    "pea_raised": lambda a: a.workup.pea_raised,
+    "plp_normal": lambda a: a.workup.plp_normal,
+    "plp_confounded": lambda a: a.workup.plp_confounded,
+    "alpl_done": lambda a: a.workup.alpl is not None,
+    "alpl_vus": lambda a: _classified(a, "uncertain significance"),
+    "heterozygous": lambda a: (
+        a.workup.alpl is not None and a.workup.alpl.zygosity == "heterozygous"
+    ),
+    "asfotase": lambda a: bool(a.context.asfotase),
+    "haemodialysis": lambda a: a.context.haemodialysis,
+    "pth_recent": lambda a: a.resulted("pth"),
+    "calcium_recent": lambda a: a.resulted("calcium-total"),
+    "liver_tests_on_file": lambda a: bool(a.context.liver_tests),
+    "stale_latest": lambda a: _since_latest(a, a.policy.look_back.patient_view_months),
+    "no_recent_alp": lambda a: _since_latest(a, a.policy.look_back.fresh_repeat_months),
+    "secondary_cause": lambda a: bool(a.context.causes),
+    "hpp_recorded": lambda a: a.known_hypophosphatasia,
+    "oncology": lambda a: a.oncology,
+    "unit_missing": lambda a: (v := old_value(a)) is not None and v.problem == "it has no unit",
+    "old_low": _old_low,
+    "adult_range_for_child": _adult_range,
+    "fracture_healing_possible": _recent_fracture,
+}

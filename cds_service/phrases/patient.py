@@ -1,0 +1,94 @@
+"""Phrases about diagnoses and circumstances."""
+
+from collections.abc import Mapping, Sequence
+
+from cds_service import words
+from cds_service.assessment import Assessment
+from cds_service.assessment.context import Cause
+from cds_service.phrases.phrase import Phrase
+from cds_service.phrases.treatment import span
+from cds_service.phrases.workup import alpl
+from cds_service.record import Diagnosis
+
+
+def _lower(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+def _entries(found: Sequence[Diagnosis]) -> list[str]:
+    return [f"{_lower(d.name)} ({words.dated(d.onset)})" for d in found]
+
+
+def _hpp_basis(a: Assessment) -> str | None:
+    parts = [
+        f"{_lower(d.name)} (recorded {words.dated(d.onset)})"
+        for d in a.context.hypophosphatasia[:1]
+    ]
+    if a.workup.carrier:
+        parts.append(f"ALPL: {alpl(a)}")
+    if a.context.asfotase:
+        parts.append("asfotase alfa on record")
+    return words.listed(parts) or None
+
+
+def _fracture(a: Assessment) -> str | None:
+    features = a.context.features
+    found = _entries([*features.femur, *features.metatarsal][:4])
+    if features.metatarsal_count > len(features.metatarsal):
+        found.append("recorded as recurrent")
+    return words.listed(found) or None
+
+
+def _fracture_short(a: Assessment) -> str | None:
+    features = a.context.features
+    if features.femur:
+        return "Atypical femoral fracture"
+    return "Metatarsal stress fractures" if features.metatarsal else None
+
+
+def _dental(a: Assessment) -> str | None:
+    features = a.context.features
+    return words.listed(_entries([*features.teeth, *features.rickets])) or None
+
+
+def cause_detail(cause: Cause) -> str:
+    """A reversible cause with the date or value that says so."""
+    if cause.result is not None:
+        return f"{cause.name}: {words.result(cause.result)}"
+    if cause.diagnosis is not None:
+        return f"{cause.name} ({words.dated(cause.diagnosis.onset)})"
+    return f"{cause.name} ({span(cause.drug)})" if cause.drug else cause.name
+
+
+def _age(a: Assessment) -> str | None:
+    return f"{a.age.years} y" if a.age else None
+
+
+def _trimester(a: Assessment) -> str | None:
+    latest = a.alp.latest
+    limit = latest.limit if latest else None
+    if limit is None or not limit.origin.startswith("trimester"):
+        return None
+    return f"{limit.trimester}-trimester" if limit.trimester else "first-trimester"
+
+
+def _trimester_limit(a: Assessment) -> str | None:
+    latest = a.alp.latest
+    if latest is None or latest.limit is None or _trimester(a) is None:
+        return None
+    return f"{words.tenth(latest.limit.value)} U/L"
+
+
+PATIENT: Mapping[str, Phrase] = {
+    "hpp_basis": Phrase(_hpp_basis),
+    "fracture": Phrase(_fracture),
+    "fracture_short": Phrase(_fracture_short, 30),
+    "dental": Phrase(_dental),
+    "causes": Phrase(lambda a: ", ".join(c.name for c in a.context.causes) or None),
+    "cause_short": Phrase(lambda a: a.context.causes[0].name if a.context.causes else None, 28),
+    "causes_detail": Phrase(lambda a: "; ".join(map(cause_detail, a.context.causes)) or None),
+    "kidney": Phrase(lambda a: words.listed(a.context.kidney) or None, 54),
+    "age": Phrase(_age, 5),
+    "trimester": Phrase(_trimester, 17),
+    "trimester_limit": Phrase(_trimester_limit, 7),
+}

@@ -1,0 +1,119 @@
+"""Phrases about antiresorptives and supplements."""
+
+from collections.abc import Mapping
+
+from cds_service import words
+from cds_service.assessment import Assessment
+from cds_service.assessment.calendar import months_between
+from cds_service.phrases.phrase import Phrase
+from cds_service.record import DrugUse
+
+_MOST_PERIODS = 3
+
+
+def relevant(a: Assessment) -> DrugUse | None:
+    """The antiresorptive that matters: the one over the latest low value, else today's, else the last."""
+    low = a.alp.latest_low
+    window = (a.exposure.window(low.day) if low else None) or a.exposed_now
+    if window is not None:
+        return window.use
+    return a.exposure.uses[-1] if a.exposure.uses else None
+
+
+def span(use: DrugUse) -> str:
+    """`since 3 Jan 2023`, `3 Jan 2014 to 5 Feb 2018`, `on 4 May 2026`."""
+    if use.is_dose:
+        return words.at(use.start)
+    start = words.dated(use.start) if use.start else "a date not recorded"
+    if use.ongoing:
+        return f"since {start}"
+    end = words.dated(use.end) if use.end else "a date not recorded"
+    return f"{start} to {end}"
+
+
+def _drug(a: Assessment) -> str | None:
+    use = relevant(a)
+    return a.drugs[use.drug].label if use else None
+
+
+def _drug_since(a: Assessment) -> str | None:
+    use = relevant(a)
+    if use is None:
+        return None
+    doses = [u for u in a.exposure.uses if u.drug == use.drug and u.is_dose and u.start]
+    if use.is_dose and len(doses) > 1:
+        first, last = doses[0], doses[-1]
+        return f"{len(doses)} doses from {words.dated(first.start)} to {words.dated(last.start)}"
+    return span(use)
+
+
+def _first_dose(a: Assessment) -> str | None:
+    """As exactly as it is on record, and not at all when any start is not."""
+    first = a.exposure.first_dose
+    starts = [u.start for u in a.exposure.uses if u.start and u.start.first == first]
+    return words.dated(min(starts)) if starts else None
+
+
+def _last_dose(a: Assessment) -> str | None:
+    use = relevant(a)
+    if use is None:
+        return None
+    if use.ongoing:
+        return "ongoing"
+    same = (u for u in a.exposure.uses if u.drug == use.drug)
+    days = [day for u in same if (day := u.end or u.start) is not None]
+    return words.dated(max(days, key=lambda d: d.last)) if days else None
+
+
+def exposure_lines(a: Assessment) -> list[str]:
+    """Each antiresorptive on record with its dates, oldest first."""
+    lines: list[str] = []
+    for drug in dict.fromkeys(u.drug for u in a.exposure.uses):
+        group = [u for u in a.exposure.uses if u.drug == drug]
+        doses = [u for u in group if u.is_dose and u.start]
+        parts: list[str] = []
+        if len(doses) > 1:
+            parts.append(
+                f"{len(doses)} doses, {words.dated(doses[0].start)} to {words.dated(doses[-1].start)}"
+            )
+        elif doses:
+            parts.append(f"dose {span(doses[0])}")
+        parts += dict.fromkeys(span(u) for u in group if u not in doses)
+        note = " (recognised by name only)" if all(u.text_only for u in group) else ""
+        earlier = f"{len(parts) - _MOST_PERIODS} earlier; " if len(parts) > _MOST_PERIODS else ""
+        lines.append(f"{a.drugs[drug].label}: {earlier}{'; '.join(parts[-_MOST_PERIODS:])}{note}")
+    return lines
+
+
+def _denosumab_months(a: Assessment) -> str | None:
+    last = a.exposure.denosumab_last
+    return str(months_between(last, a.as_of)) if last else None
+
+
+def _supplement(a: Assessment) -> DrugUse | None:
+    return a.workup.plp.supplement if a.workup.plp else None
+
+
+def _lowering(a: Assessment) -> str | None:
+    return words.listed(c.name for c in a.context.causes if c.drug) or None
+
+
+def _ordered(a: Assessment) -> str | None:
+    return words.listed(a.drugs[d].label for d in sorted(a.call.ordered)) or None
+
+
+TREATMENT: Mapping[str, Phrase] = {
+    "drug": Phrase(_drug, 34),
+    "ordered_drug": Phrase(_ordered, 34),
+    "drug_since": Phrase(_drug_since),
+    "first_dose": Phrase(_first_dose, 11),
+    "last_dose": Phrase(_last_dose, 11),
+    "exposure": Phrase(lambda a: "; ".join(exposure_lines(a)) or None),
+    "denosumab_last_dose": Phrase(
+        lambda a: words.on(a.exposure.denosumab_last) if a.exposure.denosumab_last else None, 11
+    ),
+    "denosumab_months_ago": Phrase(_denosumab_months, 3),
+    "b6": Phrase(lambda a: a.drugs[u.drug].label if (u := _supplement(a)) else None, 14),
+    "b6_since": Phrase(lambda a: span(u) if (u := _supplement(a)) else None),
+    "lowering_drugs": Phrase(_lowering),
+}

@@ -1,0 +1,109 @@
+"""Low ALP that treatment does not explain."""
+
+from cds_service.assessment import Assessment
+from cds_service.situations.verdict import (
+    Verdict,
+    below,
+    no,
+    settled,
+    yes,
+)
+from cds_service.words import listed, on
+
+
+def pregnancy_low_alp(a: Assessment) -> Verdict:
+    """Pregnant, and the latest value lies below the limit of its trimester."""
+    if a.pregnancy is None:
+        return no("no pregnancy is on record for today")
+    low = a.recent_low
+    if low is None:
+        return no(a.why_no_recent_low)
+    if low.limit is None or not low.limit.origin.startswith("trimester"):
+        return no("the latest low value was not taken in this pregnancy")
+    if reason := settled(a):
+        return no(reason)
+    return yes(f"{low.shown} is below the trimester limit")
+
+
+def low_before_antiresorptive(a: Assessment) -> Verdict:
+    """Low before the first dose, exposed now, and still low: whatever the dates."""
+    low = a.alp.latest_low
+    if low is None:
+        return no(a.why_no_recent_low)
+    if reason := _not_adult_question(a):
+        return no(reason)
+    if a.timing != "pre-treatment":
+        return no("no low value from before the first antiresorptive dose is on file")
+    if a.exposed_now is None:
+        return no("no antiresorptive is active or within its residual window")
+    if a.plp_pending:
+        return no("a PLP is pending already")
+    first = a.exposure.first_dose
+    return yes(f"ALP was low before the first dose of {on(first)}" if first else "")
+
+
+def reversible_cause(a: Assessment) -> Verdict:
+    """Low, unexplained by treatment, not very low, no feature, and a reversible cause is active."""
+    low = a.recent_low
+    if low is None:
+        return no(a.why_no_recent_low)
+    if reason := _not_adult_question(a) or _explained(a):
+        return no(reason)
+    if not a.context.causes:
+        return no("no reversible cause is active on record")
+    if below(low, a.policy.alp.very_low):
+        return no("the latest value is very low: a reversible cause would not suffice")
+    if a.context.features.any:
+        return no("a fracture or dental feature is on record")
+    if a.plp_pending or (not a.alp.persistent and a.repeat_pending):
+        return no("a repeat ALP or a PLP is pending already")
+    return yes(f"{listed(c.name for c in a.context.causes)} may explain {low.shown}")
+
+
+def persistent_low_alp(a: Assessment) -> Verdict:
+    """Persistently low, unexplained by treatment, recent. Raised when clearly low or with a feature."""
+    low = a.recent_low
+    if low is None:
+        return no(a.why_no_recent_low)
+    if reason := _not_adult_question(a) or _explained(a):
+        return no(reason)
+    if not a.alp.persistent:
+        return no(_why_not_persistent(a))
+    if a.plp_pending:
+        return no("a PLP is pending already")
+    raised = below(low, a.policy.alp.clearly_low) or a.context.features.any
+    share = f"{a.alp.low_episodes} of {a.alp.episodes} episodes"
+    return yes(f"low {share}, latest {low.shown}, and no treatment explains it", raised=raised)
+
+
+def single_low_alp(a: Assessment) -> Verdict:
+    """One low episode, or a minority of low values, unexplained by treatment, recent."""
+    low = a.recent_low
+    if low is None:
+        return no(a.why_no_recent_low)
+    if reason := _not_adult_question(a) or _explained(a):
+        return no(reason)
+    if a.alp.persistent:
+        return no("ALP is persistently low")
+    if a.repeat_pending or a.plp_pending:
+        return no("a repeat ALP or a PLP is pending already")
+    return yes(f"{low.shown} is low, and {_why_not_persistent(a)}")
+
+
+def _not_adult_question(a: Assessment) -> str | None:
+    if a.is_child:
+        return "children have rows of their own"
+    return settled(a)
+
+
+def _explained(a: Assessment) -> str | None:
+    if not a.unexplained:
+        return "the latest low value lies within the effect window of an antiresorptive"
+    return None
+
+
+def _why_not_persistent(a: Assessment) -> str:
+    days = a.policy.persistence.days_apart
+    if a.alp.low_episodes < a.alp.episodes and 2 * a.alp.low_episodes < a.alp.episodes:
+        return f"only {a.alp.low_episodes} of {a.alp.episodes} episodes are low"
+    return f"there are no two low values at least {days} days apart"

@@ -1,0 +1,72 @@
+"""Why nothing is said. Silence always has a name, and the name is logged."""
+
+from cds_service.assessment import Assessment
+from cds_service.situations.verdict import Verdict, no, yes
+
+
+def out_of_scope(a: Assessment) -> Verdict:
+    """The patient has died or is in palliative care, or no clinician is looking."""
+    if a.record.patient.deceased:
+        return yes("the patient has died")
+    if a.context.palliative:
+        return yes("palliative or hospice care is on record")
+    if a.call.lay_user and not a.policy.audience.patients_and_relatives:
+        return yes("the user is a patient or a relative; cards are for clinicians")
+    return no("the patient lives, is not in palliative care, and a clinician is looking")
+
+
+def specialist_managed(a: Assessment) -> Verdict:
+    """Hypophosphatasia is known, and no antiresorptive is in play."""
+    if not a.known_hypophosphatasia:
+        return no("hypophosphatasia is not on record")
+    if a.exposed_now is not None:
+        return no("an antiresorptive may act today")
+    return yes(
+        "hypophosphatasia, an ALPL variant or asfotase alfa is on record; no antiresorptive is"
+    )
+
+
+def workup_complete_negative(a: Assessment) -> Verdict:
+    """PLP normal and ALPL negative: do not nag."""
+    if not a.workup.complete_negative:
+        return no("the work-up is not complete")
+    return yes("PLP is normal and ALPL is negative")
+
+
+def workup_in_progress(a: Assessment) -> Verdict:
+    """The next step is ordered already."""
+    low = a.recent_low
+    suspects = a.alp.excluded_lows("suspect specimen")
+    if low is None and not suspects:
+        return no(a.why_no_recent_low)
+    if a.plp_pending:
+        return yes("a PLP is pending")
+    if a.alpl_pending:
+        return yes("an ALPL test is pending")
+    if a.repeat_pending:
+        return yes("an ALP, alone or in a panel, is pending")
+    return no("no repeat ALP, PLP or ALPL test is pending")
+
+
+def acute_illness_only(a: Assessment) -> Verdict:
+    """Every low value was taken during or soon after acute illness."""
+    lows = a.alp.excluded_lows("acute illness")
+    if not lows:
+        return no("no low value was taken in acute illness")
+    if a.alp.lows:
+        return no("there are low values outside acute illness")
+    return yes(f"the only low values ({lows[-1].shown} the last) were taken in acute illness")
+
+
+def explained_by_antiresorptive(a: Assessment) -> Verdict:
+    """Treatment explains the low value, and there is nothing to add."""
+    if a.recent_low is None:
+        return no(a.why_no_recent_low)
+    if a.timing not in ("baseline normal", "baseline unknown"):
+        return no("no antiresorptive explains the low value")
+    return yes("the low value was taken within the effect window of an antiresorptive")
+
+
+def nothing_low(a: Assessment) -> Verdict:
+    """None of the other rows holds."""
+    return yes(a.why_no_recent_low if a.recent_low is None else "no row applies")

@@ -1,0 +1,67 @@
+"""`GET /cds-services` and `POST /cds-services/{id}`."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import date
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from cds_service.errors import RequestError, UnknownService, UnsupportedMedia
+from cds_service.guidance import Advisor, Answer
+from cds_service.hooks import card
+from cds_service.hooks.request import decode
+from cds_service.offered_services import SERVICES, discovery
+
+_log = logging.getLogger("cds_service")
+
+
+def blueprint(advisor: Advisor, today: Callable[[], date]) -> Blueprint:
+    """The routes of the CDS services."""
+    routes = Blueprint("services", __name__)
+    document = msgspec.json.encode(discovery(advisor.rulebook.terminology))
+
+    @routes.get("/cds-services", strict_slashes=False)
+    def discover() -> Response:
+        response = Response(document, content_type="application/json")
+        response.add_etag()
+        return response.make_conditional(request)  # type: ignore[return-value]
+
+    # Clients that were given the address with a trailing slash call `/cds-services//{id}`.
+    @routes.post("/cds-services//<service_id>")
+    @routes.post("/cds-services/<service_id>")
+    def call(service_id: str) -> Response:
+        started = time.perf_counter()
+        service = SERVICES.get(service_id)
+        if service is None:
+            raise UnknownService(
+                f"No such service; offered are {', '.join(SERVICES)} (see /cds-services)."
+            )
+        if request.mimetype != "application/json":
+            raise UnsupportedMedia("Send the call as Content-Type application/json.")
+        if request.content_encoding:
+            raise RequestError("Send the body without Content-Encoding.")
+        hook_request = decode(request.get_data(cache=False), (service.hook,))
+        answer = advisor.answer(hook_request, today())
+        _note(service.id, answer, started)
+        return Response(card.encode(answer.response), content_type="application/json")
+
+    return routes
+
+
+def _note(service_id: str, answer: Answer, started: float) -> None:
+    """One line a call: what was decided and how long it took, nothing about whom."""
+    decision = answer.decision
+    situation = decision.primary or decision.silence
+    beside = decision.accompanying
+    _log.info(
+        "answered service=%s situation=%s level=%s cards=%d beside=%s shadow=%s ms=%.1f",
+        service_id,
+        situation.slug if situation else "-",
+        situation.level if situation else "-",
+        len(answer.response.cards),
+        beside.slug if beside else "-",
+        ",".join(f.slug for f in decision.shadow) or "-",
+        (time.perf_counter() - started) * 1000,
+    )

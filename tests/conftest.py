@@ -1,0 +1,85 @@
+"""A real service on a real port, on the reference day, shared by all tests of a worker."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from werkzeug.serving import make_server
+
+from cds_service import rulebook
+from cds_service.app import create_app
+from cds_service.ehr import hook_requests
+from cds_service.guidance import Advisor
+from cds_service.settings import Settings
+from tests.charts import REFERENCE, Json, bundle
+
+CANONICAL = "https://low-alp-cds.example"
+
+
+class Client:
+    """An EHR that talks to the service over HTTP."""
+
+    def __init__(self, base: str, advisor: Advisor) -> None:
+        self.base = base
+        self.advisor = advisor
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        """GET an address of the service."""
+        return requests.get(self.base + path, timeout=10, **options)
+
+    def post(self, path: str, **options: Any) -> requests.Response:
+        """POST to an address of the service."""
+        return requests.post(self.base + path, timeout=10, **options)
+
+    def request(self, *chart: Json, hook: str = "patient-view") -> Json:
+        """The hook request that a record system with this chart would send."""
+        terminology = self.advisor.rulebook.terminology
+        return next(hook_requests(bundle(*chart), hook, terminology))
+
+    def fire(self, *chart: Json, hook: str = "patient-view") -> list[Json]:
+        """The cards for a chart, over HTTP."""
+        return self.send(self.request(*chart, hook=hook))
+
+    def send(self, request: Json) -> list[Json]:
+        """The cards for a hook request, over HTTP."""
+        response = self.post(f"/cds-services/low-alp-{request['hook']}", json=request)
+        assert response.status_code == 200, response.text
+        cards: list[Json] = response.json()["cards"]
+        return cards
+
+
+def slug(card: Json) -> str:
+    """The situation of a card."""
+    name: str = card["extension"]["org.low-alp-cds.situation"]
+    return name
+
+
+def orders(cards: list[Json]) -> list[str]:
+    """The order codes offered by these cards."""
+    return [
+        action["resource"]["code"]["coding"][0]["code"]
+        for card in cards
+        for suggestion in card.get("suggestions", [])
+        for action in suggestion["actions"]
+    ]
+
+
+@pytest.fixture(scope="session")
+def advisor() -> Advisor:
+    """The pipeline without HTTP."""
+    return Advisor(rulebook.load(CANONICAL))
+
+
+@pytest.fixture(scope="session")
+def service(advisor: Advisor) -> Iterator[Client]:
+    """The service over HTTP, without authentication, on REFERENCE."""
+    app = create_app(Settings(auth="off"), today=lambda: REFERENCE)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield Client(f"http://127.0.0.1:{server.server_port}", advisor)
+    server.shutdown()
+    thread.join()
+    server.server_close()
