@@ -69,8 +69,12 @@ def detail(
     return "\n\n".join(
         (
             _block("Why this fired", speaker.bullets(situation.why), [fixed.rule]),
-            _block("Values used", _table(a, fixed.speaks_of), _ignored(a)),
-            _block("What may explain it", speaker.bullets(situation.explain)),
+            _block(
+                "Values used",
+                _table(a, fixed.speaks_of),
+                _ignored(a),
+                ["*What may explain it:*", "", *speaker.bullets(situation.explain)],
+            ),
             _block("Not known to this tool", _gaps(a)),
             _block(
                 "Options to consider",

@@ -44,7 +44,7 @@ def facts(a: Assessment) -> Iterator[str]:
     if a.alp.counted:
         persistent = "persistently low" if a.alp.persistent else "not persistently low"
         yield (
-            f"Of {words.counted(len(a.alp.counted), 'value')} that count {len(a.alp.lows)} are low"
+            f"Values that count: {len(a.alp.counted)}, low: {len(a.alp.lows)}"
             f" ({a.alp.low_episodes} of {words.counted(a.alp.episodes, 'episode')} in the last"
             f" {a.policy.look_back.majority_years} years): {persistent}."
         )

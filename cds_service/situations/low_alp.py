@@ -68,7 +68,7 @@ def persistent_low_alp(a: Assessment) -> Verdict:
     if reason := _not_adult_question(a) or _explained(a):
         return no(reason)
     if not a.alp.persistent:
-        return no(_why_not_persistent(a))
+        return no(f"ALP is not persistently low: {_why_not_persistent(a)}")
     if a.plp_pending:
         return no("a PLP is pending already")
     raised = below(low, a.policy.alp.clearly_low) or a.context.features.any
@@ -87,7 +87,7 @@ def single_low_alp(a: Assessment) -> Verdict:
         return no("ALP is persistently low")
     if a.repeat_pending or a.plp_pending:
         return no("a repeat ALP or a PLP is pending already")
-    return yes(f"{low.shown} is low, and {_why_not_persistent(a)}")
+    return yes(f"{low.shown} is low, with {_why_not_persistent(a)}")
 
 
 def _not_adult_question(a: Assessment) -> str | None:
@@ -105,5 +105,5 @@ def _explained(a: Assessment) -> str | None:
 def _why_not_persistent(a: Assessment) -> str:
     days = a.policy.persistence.days_apart
     if a.alp.low_episodes < a.alp.episodes and 2 * a.alp.low_episodes < a.alp.episodes:
-        return f"only {a.alp.low_episodes} of {a.alp.episodes} episodes are low"
-    return f"there are no two low values at least {days} days apart"
+        return f"only {a.alp.low_episodes} of {a.alp.episodes} episodes low"
+    return f"no two low values at least {days} days apart"
