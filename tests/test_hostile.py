@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from werkzeug.serving import make_server
 
 from cds_service.app import create_app
 from cds_service.guidance import Advisor
@@ -28,10 +26,8 @@ from tests.charts import (
     day,
     dose,
     lab,
-    ordered,
     patient,
     pregnant,
-    prescribed,
     stay,
     taking,
 )
@@ -52,6 +48,7 @@ from tests.hostile import (
     replaced,
     required_data_came,
     send,
+    serving,
     text,
     with_prefetch,
     without,
@@ -88,13 +85,8 @@ def rich(service: Client) -> Json:
 def small(advisor: Advisor) -> Iterator[Client]:
     """A service that accepts 64 KiB."""
     app = create_app(Settings(auth="off", max_body_bytes=SMALL), today=lambda: REFERENCE)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield Client(f"http://127.0.0.1:{server.server_port}", advisor)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(app, advisor) as client:
+        yield client
 
 
 def test_the_valid_requests_get_a_card(service: Client, low: Json, rich: Json) -> None:
@@ -137,7 +129,9 @@ def test_a_body_that_is_not_json_is_400(service: Client, body: bytes) -> None:
     assert answer(service, body)[0] == 400
 
 
-@pytest.mark.parametrize("body", [[], {}, "", "patient-view", 0, 1.5, True, None, [[]], [{}]], ids=repr)
+@pytest.mark.parametrize(
+    "body", [[], {}, "", "patient-view", 0, 1.5, True, None, [[]], [{}]], ids=repr
+)
 def test_a_body_that_is_not_a_call_is_400(service: Client, body: Any) -> None:
     assert answer(service, body)[0] == 400
 
@@ -205,13 +199,17 @@ def test_the_limit_that_is_built_in_is_10_mib(service: Client, low: Json) -> Non
     assert answer(service, padded(low, 10 * 1024 * 1024 + 1))[0] == 413
 
 
-def test_one_very_long_string_is_read_or_refused(service: Client, low: Json) -> None:
-    place = ("prefetch", "alp", "entry", 0, "resource", "valueQuantity", "unit")
-    document = answer(service, replaced(low, place, "U" * 5_000_000))[1]
-    assert len(json.dumps(document)) < 50_000, "a card does not grow with a string of the record"
+@pytest.mark.parametrize(
+    "element", [("valueQuantity", "unit"), ("valueQuantity", "value"), ("status",), ("id",)]
+)
+def test_a_card_does_not_grow_with_a_string_of_the_record(
+    service: Client, low: Json, element: Path
+) -> None:
+    place = ("prefetch", "alp", "entry", 0, "resource", *element)
+    assert len(json.dumps(answer(service, replaced(low, place, "9" * 1_000_000))[1])) < 50_000
 
 
-MANY = 6000
+MANY = 5000
 
 
 def _stays_and_values() -> list[Json]:
@@ -233,7 +231,7 @@ def test_a_huge_chart_is_answered_in_time(service: Client, chart: Any) -> None:
     body = json.dumps(service.request(*chart())).encode()
     started = time.perf_counter()
     assert answer(service, body)[0] == 200
-    assert time.perf_counter() - started < 2, f"{len(body)} bytes"
+    assert time.perf_counter() - started < 1.25, f"{len(body)} bytes"
 
 
 # --- Depth ---------------------------------------------------------------------------------------
@@ -275,9 +273,7 @@ DEEP = {
 
 @pytest.mark.parametrize("deep", DEEP.values(), ids=DEEP)
 @anywhere
-def test_100_000_brackets_are_refused(
-    service: Client, low: Json, place: Path, deep: bytes
-) -> None:
+def test_100_000_brackets_are_refused(service: Client, low: Json, place: Path, deep: bytes) -> None:
     assert answer(service, spliced(low, place, deep))[0] == 400
 
 
@@ -287,9 +283,7 @@ def test_a_body_of_brackets_is_400(service: Client, deep: bytes) -> None:
 
 
 @anywhere
-def test_no_depth_on_the_way_there_breaks_anything(
-    service: Client, low: Json, place: Path
-) -> None:
+def test_no_depth_on_the_way_there_breaks_anything(service: Client, low: Json, place: Path) -> None:
     for depth in (10, 100, 300, 500, 700, 850, *range(900, 1010, 10)):
         answer(service, spliced(low, place, b"[" * depth + b"]" * depth))
         answer(service, spliced(low, place, b'{"contained":[' * depth + b"]}" * depth))
@@ -386,7 +380,7 @@ def test_odd_values_are_read_or_refused(service: Client, low: Json, raw: bytes) 
 def test_odd_values_in_unread_elements_change_nothing(
     service: Client, low: Json, raw: bytes
 ) -> None:
-    if raw.startswith(b'"\\ud') or raw.startswith(b'"\\udc'):
+    if raw.startswith(b'"\\ud'):
         pytest.skip("a lone surrogate is no Unicode text: refusing the body is right, too")
     for name in ("unread member", "extension", "context", "unread prefetch key", "unread element"):
         status, document = answer(service, spliced(low, PLACES[name], raw))
@@ -395,7 +389,7 @@ def test_odd_values_in_unread_elements_change_nothing(
 
 
 # Every number of every vignette, and of two charts with numbers that no vignette has.
-NUMBERS = ["NaN", "sNaN", "Infinity", "-Infinity", "1E+400", -1, 0, True, "", [], 10**6000]
+NUMBERS = ["NaN", "sNaN", "Infinity", "1E+400", -1, 0, True, "", [], 10**4200]
 DATES = [
     "9999-12-31",
     "0001-01-01",
@@ -435,10 +429,8 @@ def swept(service: Client, new: Any, is_meant: Any) -> list[str]:
     return sorted(failed)
 
 
-@pytest.mark.parametrize("new", NUMBERS, ids=lambda n: str(n)[:10] if n != 10**6000 else "long")
+@pytest.mark.parametrize("new", NUMBERS, ids=lambda n: repr(n)[:10])
 def test_no_number_of_a_chart_breaks_the_service(service: Client, new: Any) -> None:
-    # Python refuses to print an integer of 6000 digits, so it travels as a float would.
-    new = json.loads("1" + "0" * 400) if new == 10**6000 else new
     assert not swept(service, new, lambda _, old: isinstance(old, int | float))
 
 
@@ -461,7 +453,9 @@ WRONG: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(
-    "member, value", [(m, v) for m, values in WRONG.items() for v in values], ids=lambda v: repr(v)[:20]
+    "member, value",
+    [(m, v) for m, values in WRONG.items() for v in values],
+    ids=lambda v: repr(v)[:20],
 )
 def test_a_member_of_the_wrong_type_is_400(
     service: Client, low: Json, member: str, value: Any
@@ -536,7 +530,10 @@ def test_a_member_that_comes_twice_is_one_of_the_two(
 def test_an_element_that_comes_twice_is_read_or_named(service: Client, low: Json) -> None:
     body = json.dumps(low)
     for twice in (
-        body.replace('"resourceType": "Observation"', '"resourceType": "Patient", "resourceType": "Observation"'),
+        body.replace(
+            '"resourceType": "Observation"',
+            '"resourceType": "Patient", "resourceType": "Observation"',
+        ),
         body.replace('"status": "final"', '"status": "final", "status": 5'),
         body.replace('"code": {', '"code": null, "code": {'),
     ):
@@ -587,15 +584,15 @@ def test_rubbish_under_a_required_key_is_412(
     assert f"'{key}'" in document["issue"][0]["diagnostics"]
 
 
-@pytest.mark.parametrize("value", [patient(), bundle_of(patient()), bundle_of(condition("dialysis"))])
+@pytest.mark.parametrize(
+    "value", [patient(), bundle_of(patient()), bundle_of(condition("dialysis"))]
+)
 def test_resources_of_another_kind_are_no_alp(service: Client, low: Json, value: Any) -> None:
     assert answer(service, with_prefetch(low, alp=value))[0] == 412
 
 
 @rubbish
-def test_rubbish_under_every_medication_key_is_412(
-    service: Client, low: Json, value: Any
-) -> None:
+def test_rubbish_under_every_medication_key_is_412(service: Client, low: Json, value: Any) -> None:
     status, document = answer(service, with_prefetch(low, **dict.fromkeys(MEDICATIONS, value)))
     assert status == 412
     assert all(key in document["issue"][0]["diagnostics"] for key in MEDICATIONS)
@@ -632,23 +629,24 @@ def test_a_bundle_that_is_odd_but_empty_is_read_or_refused(
 
 # --- Entries that cannot be read -----------------------------------------------------------------
 
+MEASURED = alp(31, -120, 35)
 BROKEN: dict[str, Any] = {
     "not an object": 5,
     "html": HTML,
-    "no type": without(LOW[0], "resourceType"),
-    "code is text": {**LOW[0], "code": "6768-6"},
-    "code is an array": {**LOW[0], "code": [LOW[0]["code"]]},
-    "coding is an object": {**LOW[0], "code": {"coding": LOW[0]["code"]["coding"][0]}},
-    "value is a word": {**LOW[0], "valueQuantity": {"value": "low", "unit": "U/L"}},
-    "value is an object": {**LOW[0], "valueQuantity": {"value": {}, "unit": "U/L"}},
-    "unit is a number": {**LOW[0], "valueQuantity": {"value": 29, "unit": 1}},
-    "value is not finite": {**LOW[0], "valueQuantity": {"value": "1E+9999999999999999999"}},
-    "date is a number": {**LOW[0], "effectiveDateTime": 20260101},
-    "subject is text": {**LOW[0], "subject": "Patient/pat-1"},
-    "status is an array": {**LOW[0], "status": ["final"]},
-    "id is a number": {**LOW[0], "id": 5},
-    "range is an object": {**LOW[0], "referenceRange": {"low": {"value": 35}}},
-    "integer of 6000 digits": {**without(LOW[0], "valueQuantity"), "valueInteger": "@integer@"},
+    "no type": without(MEASURED, "resourceType"),
+    "code is text": {**MEASURED, "code": "6768-6"},
+    "code is an array": {**MEASURED, "code": [MEASURED["code"]]},
+    "coding is an object": {**MEASURED, "code": {"coding": MEASURED["code"]["coding"][0]}},
+    "value is a word": {**MEASURED, "valueQuantity": {"value": "low", "unit": "U/L"}},
+    "value is an object": {**MEASURED, "valueQuantity": {"value": {}, "unit": "U/L"}},
+    "unit is a number": {**MEASURED, "valueQuantity": {"value": 29, "unit": 1}},
+    "value is not finite": {**MEASURED, "valueQuantity": {"value": "1E+9999999999999999999"}},
+    "date is a number": {**MEASURED, "effectiveDateTime": 20260101},
+    "subject is text": {**MEASURED, "subject": "Patient/pat-1"},
+    "status is an array": {**MEASURED, "status": ["final"]},
+    "id is a number": {**MEASURED, "id": 5},
+    "range is an object": {**MEASURED, "referenceRange": {"low": {"value": 35}}},
+    "integer of 6000 digits": {**without(MEASURED, "valueQuantity"), "valueInteger": "@integer@"},
 }
 broken = pytest.mark.parametrize("entry", BROKEN.values(), ids=BROKEN)
 
@@ -659,9 +657,17 @@ def with_alp(request: Json, *found: Any) -> bytes:
     return body.replace('"@integer@"', "7" * 6000).encode()
 
 
+def numbered(entry: Any, count: int) -> list[Any]:
+    """That many entries, each a resource of its own."""
+    if not isinstance(entry, dict) or isinstance(entry.get("id"), int):
+        return [entry] * count
+    return [{**entry, "id": f"broken-{i}"} for i in range(count)]
+
+
 @broken
 def test_alp_of_which_no_entry_can_be_read_is_412(service: Client, low: Json, entry: Any) -> None:
-    for found in ([entry], [entry, entry], [entry, {"resourceType": "Specimen", "id": "S1"}]):
+    specimen = {"resourceType": "Specimen", "id": "S1"}
+    for found in ([entry], numbered(entry, 3), [entry, specimen]):
         status, document = answer(service, with_alp(low, *found))
         assert status == 412
         assert "'alp'" in document["issue"][0]["diagnostics"]
@@ -672,7 +678,7 @@ def test_alp_of_which_no_entry_can_be_read_is_412(service: Client, low: Json, en
 def test_a_card_says_how_many_entries_could_not_be_read(
     service: Client, low: Json, entry: Any, count: int
 ) -> None:
-    status, document = answer(service, with_alp(low, *[entry] * count, *LOW))
+    status, document = answer(service, with_alp(low, *numbered(entry, count), *LOW))
     assert status == 200
     (card,) = document["cards"]
     assert slug(card) == "persistent-low-alp"
@@ -688,14 +694,22 @@ def test_an_unreadable_entry_beside_normal_values_is_200(
     assert (status, document["cards"]) == (200, [])
 
 
+@broken
+def test_an_unreadable_copy_does_not_cost_the_readable_one(
+    service: Client, low: Json, entry: Any
+) -> None:
+    copy = {**entry, "id": LOW[0]["id"]} if isinstance(entry, dict) else entry
+    for found in ((copy, *LOW), (*LOW, copy)):
+        (card,) = answer(service, with_alp(low, *found))[1]["cards"]
+        assert slug(card) == "persistent-low-alp"
+
+
 @pytest.mark.parametrize(
     "subject",
     [None, {}, {"identifier": {"value": "1"}}, {"display": "Somebody"}, {"reference": ""}],
     ids=repr,
 )
-def test_alp_that_names_no_patient_at_all_is_412(
-    service: Client, low: Json, subject: Any
-) -> None:
+def test_alp_that_names_no_patient_at_all_is_412(service: Client, low: Json, subject: Any) -> None:
     """Nothing of it can be used, so nothing was checked."""
     found = [{**x, "subject": subject} for x in LOW]
     assert answer(service, with_alp(low, *found))[0] == 412
@@ -717,100 +731,246 @@ def test_medications_that_are_all_unreadable_or_nobodys_are_412(
 MARKUP = {
     "html": "<img src=x onerror=alert(1)>",
     "short html": "<b>U/L",
-    "script": "<script>alert(1)</script>",
     "pipe": "U/L | x",
     "escaped pipe": "U/L\\| x",
-    "image": "![x](https://evil.example/p.png)",
-    "link": "[U/L](javascript:alert(1))",
-    "short link": "[x](//e.co)",
-    "autolink": "https://evil.example",
+    "image": "![x](//e.co)",
+    "link": "[x](javascript:alert(1))",
     "code": "`U/L",
     "emphasis": "**U/L**",
-    "new block": "U/L\n\n# Heading\n\n- item",
-    "entity": "&lt;b&gt;",
+    "new block": "U/L\n\n# Heading",
+    "line break": "U/L\r\n| a | b |",
 }
-RAW_MARKUP = re.compile(
-    r"""<[A-Za-z/!]            # HTML
-      | (?<!\\)!?\[[^\]]*\]\((?!https://(doi\.org|pubmed|www\.|[a-z.\-]+/))
-      | javascript:[^\\]|evil\.example/p\.png\)
-      | ^\#|^\s*-\ item      # blocks
-    """,
-    re.VERBOSE | re.MULTILINE,
-)
 
 
-def coded(value: float, unit: str) -> Json:
+def coded(value: float, unit: str, code: str = "U/L") -> Json:
     """A Quantity that is recognised by its UCUM code, with any text as its printed unit."""
-    return {"value": value, "unit": unit, "system": UCUM, "code": "U/L"}
+    return {"value": value, "unit": unit, "system": UCUM, "code": code}
 
 
-def _charts_with(unit: str) -> dict[str, list[Json]]:
-    """Charts whose cards show a unit, a status, an id or a name from the record."""
-    low = list(LOW)
+def charts_with(words: str) -> dict[str, list[Json]]:
+    """Charts that bring these words of the record as near to a card as words can come."""
     earlier = [alp(25, -1500, 35), alp(27, -900, 35), alp(88, -15, 35)]
-    text_drug = {**taking("alendronate", -100), "medicationCodeableConcept": {"text": f"alendronate {unit}"}}
+    tube = {"resourceType": "Specimen", "id": "S1", "container": [{"description": f"EDTA {words}"}]}
+    drug: dict[str, Any] = {"medicationCodeableConcept": {"text": f"alendronate {words}"}}
+    zinc = {**concept("http://snomed.info/sct", "73281004"), "text": words}
+    high_potassium: dict[str, Any] = {"valueQuantity": coded(7.9, words, "mmol/L")}
+    dialysed = [patient(66), alp(33, -200, 40), alp(30, -30, 40), condition("dialysis", -2000)]
     return {
         "unit of ALP beside its code": [
-            alp(29, -300, 35, valueQuantity=coded(29, unit)),
-            alp(27, -45, 35, valueQuantity=coded(27, unit)),
+            alp(29, -300, 35, valueQuantity=coded(29, words)),
+            alp(27, -45, 35, valueQuantity=coded(27, words)),
         ],
         "unit of a limit": [
-            alp(29, -300, referenceRange=[{"low": coded(35, unit)}]),
-            alp(27, -45, referenceRange=[{"low": coded(35, unit)}]),
+            alp(29, -300, referenceRange=[{"low": coded(35, words)}]),
+            alp(27, -45, referenceRange=[{"low": coded(35, words)}]),
         ],
-        "unit of ALP": [*low, alp(20, -5, 35, unit=unit)],
-        "ALP as text": [*low, alp(f"20 {unit}"[:30], -5, 35)],
-        "comparator": [*low, alp(20, -5, 35, comparator=unit)],
-        "status": [*low, alp(20, -5, 35, status=unit)],
-        "unit of GGT": [*earlier, lab("ggt", 310, unit, -15, high=40)],
-        "unit of PTH": [
-            patient(66, "male"),
-            alp(33, -200, 40),
-            alp(30, -30, 40),
-            lab("pth", 55, unit, -30),
-            condition("dialysis", -2000),
-        ],
-        "unit of zinc": [*low, lab("zinc", 3, unit, -30, low=10)],
-        "unit of PLP": [*low, lab("plp", 310, unit, -30, high=125)],
-        "unit of PEA": [*low, lab("pea", 310, unit, -30, high=125)],
+        "unit of ALP": [*LOW, alp(20, -5, 35, unit=words)],
+        "ALP as text": [*LOW, alp(f"20 {words}", -5, 35)],
+        "comparator": [*LOW, alp(20, -5, 35, comparator=words)],
+        "status": [*LOW, alp(20, -5, 35, status=words)],
+        "date": [*LOW, alp(20, -5, 35, effectiveDateTime=words)],
+        "unit of GGT": [*earlier, lab("ggt", 310, words, -15, high=40)],
+        "unit of PTH": [*dialysed, lab("pth", 55, words, -30)],
+        "unit of zinc": [*LOW, lab("zinc", 3, words, -30, low=10)],
+        "unit of PLP": [*LOW, lab("plp", 310, words, -30, high=125)],
+        "unit of PEA": [*LOW, lab("pea", 310, words, -30, high=125)],
         "unit of potassium": [
             alp(9, -12, 35, specimen="S1"),
-            lab("potassium", 7.9, "mmol/L", -12, specimen="S1", valueQuantity={
-                "value": 7.9, "unit": unit, "code": "mmol/L",
-            }),
+            lab("potassium", 7.9, "mmol/L", -12, specimen="S1", **high_potassium),
             lab("calcium", 1.35, "mmol/L", -12, specimen="S1"),
         ],
-        "name of a drug": [*low, text_drug],
-        "name of a diagnosis": [
-            *low, condition("zinc deficiency", -20, code={**concept("http://snomed.info/sct", "73281004"), "text": unit}),
-        ],
-        "tube": [
-            alp(29, -45, 35, specimen="S1"),
-            {"resourceType": "Specimen", "id": "S1", "container": [{"description": f"EDTA {unit}"}]},
-        ],
-        "date": [*low, alp(20, -5, 35, effectiveDateTime=unit)],
+        "name of a drug": [*LOW, taking("alendronate", -100, **drug)],
+        "name of a diagnosis": [*LOW, condition("zinc deficiency", -20, code=zinc)],
+        "tube": [alp(29, -45, 35, specimen="S1"), tube],
     }
 
 
-@pytest.mark.parametrize("where", _charts_with(""))
+def structure(detail: str) -> dict[str, int]:
+    """What a renderer of GitHub-flavoured markdown makes more of than words."""
+    lines = detail.splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    return {
+        "lines": len(lines),
+        "HTML": len(re.findall(r"(?<!\\)(?:\\\\)*<", detail)),
+        "columns": sum(len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows),
+        "links": len(re.findall(r"(?<!\\)(?:\\\\)*\[", detail)),
+        "code": len(re.findall(r"(?<!\\)(?:\\\\)*`", detail)),
+        "emphasis": len(re.findall(r"(?<!\\)(?:\\\\)*\*", detail)),
+    }
+
+
+@pytest.mark.parametrize("where", charts_with(""))
 @pytest.mark.parametrize("hostile", MARKUP.values(), ids=MARKUP)
 def test_text_of_the_record_is_never_markup_on_a_card(
     service: Client, where: str, hostile: str
 ) -> None:
-    for card in service.fire(*_charts_with(hostile)[where]):
-        assert not re.search(r"[\n<>`|\[\]]", card["summary"]), card["summary"]
-        plain = service.fire(*_charts_with("@")[where])
-        assert_same_structure(card["detail"], plain[0]["detail"] if plain else "")
+    """A card with hostile words is built like the same card with harmless ones."""
+    cards = service.fire(*charts_with(hostile)[where])
+    harmless = service.fire(*charts_with("harmless")[where])
+    assert [slug(c) for c in cards] == [slug(c) for c in harmless]
+    for card, model in zip(cards, harmless, strict=True):
+        assert structure(card["detail"]) == structure(model["detail"])
+        assert card["summary"].isprintable()
 
 
-def assert_same_structure(detail: str, plain: str) -> None:
-    """Markup of the record adds no line, column, link, image, emphasis, code or HTML to a card."""
-    shown = detail.splitlines()
-    assert not re.search(r"<[A-Za-z/!]", detail), re.findall(r".*<[A-Za-z/!].*", detail)
-    for line in shown:
-        if line.startswith("| "):
-            assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) == 6, line
-    for mark in (r"(?<!\\)\[", r"(?<!\\)`", r"(?<!\\)\*\*", r"^#", r"^- item"):
-        ours = len(re.findall(mark, plain, re.MULTILINE))
-        found = [line for line in shown if re.search(mark, line)]
-        assert len(re.findall(mark, detail, re.MULTILINE)) <= ours or not plain, found
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "../Patient/2", "<b>", "a?b=c", "a" * 65, "a" * 5000, "é", "a\nb", "#1"],
+    ids=lambda n: repr(n)[:12],
+)
+def test_an_id_that_is_none_goes_into_no_draft_order(service: Client, name: str) -> None:
+    (card,) = service.fire(alp(29, -300, 35), alp(27, -45, 35, id=name))
+    for suggestion in card["suggestions"]:
+        resource = suggestion["actions"][0]["resource"]
+        for reason in resource.get("reasonReference", []):
+            assert re.fullmatch(r"Observation/[A-Za-z0-9\-.]{1,64}", reason["reference"])
+
+
+# --- What was sent does not come back ------------------------------------------------------------
+
+SENTINEL = "Sentinel-4f1d"
+
+
+def test_no_refusal_repeats_a_value_of_the_request(service: Client, rich: Json) -> None:
+    request = {
+        **rich,
+        "fhirServer": "https://ehr.example/fhir",
+        "fhirAuthorization": {"access_token": "t", "token_type": "Bearer", "scope": "s"},
+    }
+    for path in paths(request):
+        leaf = not isinstance(at(request, path), dict | list)
+        new = SENTINEL if leaf else {"resourceType": SENTINEL, "status": SENTINEL, "hook": SENTINEL}
+        document = answer(service, replaced(request, path, new))[1]
+        if "cards" not in document:
+            assert SENTINEL not in json.dumps(document), path
+
+
+@pytest.mark.parametrize("status", [400, 412])
+def test_a_refusal_holds_nothing_of_a_request_full_of_secrets(
+    service: Client, rich: Json, status: int
+) -> None:
+    def marked(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: v if k == "resourceType" else marked(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [marked(v) for v in value]
+        return SENTINEL if isinstance(value, str) else 987654321.125
+
+    request = {**rich, "prefetch": marked(rich["prefetch"]), "fhirServer": f"https://{SENTINEL}/"}
+    request["fhirAuthorization"] = {"access_token": SENTINEL, "subject": SENTINEL}
+    request["hook"] = SENTINEL if status == 400 else "patient-view"
+    response = send(service, request, headers={"Authorization": f"Bearer {SENTINEL}"})
+    judged(response)
+    assert response.status_code == status
+    assert SENTINEL not in response.text + str(response.headers)
+    assert "987654321" not in response.text
+
+
+# --- Anything at all -----------------------------------------------------------------------------
+
+NAMES = sorted({p[-1] for p in paths(list(RICH)) if isinstance(p[-1], str)} | {"issue", "severity"})
+WORDS = [
+    "Bundle",
+    "Observation",
+    "Patient",
+    "Specimen",
+    "MedicationStatement",
+    "OperationOutcome",
+    "Patient/pat-1",
+    "pat-1",
+    "final",
+    "error",
+    "information",
+    "next",
+    LOINC,
+    TESTS["alp"],
+    DRUGS["alendronate"][1],
+    day(-10),
+    "9999-12-31",
+    "U/L",
+    "<",
+    "NaN",
+    "",
+]
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | st.sampled_from(WORDS),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), inner, max_size=5)
+        | st.fixed_dictionaries(
+            {"resourceType": st.sampled_from(WORDS[:6])},
+            optional=dict.fromkeys(("entry", "code", "issue", "subject", "id", "value"), inner),
+        )
+        | st.builds(
+            lambda found: {"resourceType": "Bundle", "entry": found}, st.lists(inner, max_size=3)
+        )
+        | st.builds(lambda found: bundle_of(*found), st.lists(inner, max_size=3))
+    ),
+    max_leaves=12,
+)
+fuzzed = settings(
+    max_examples=80,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def check(service: Client, request: Any) -> None:
+    """The answer is judged, and is a refusal when required data did not come."""
+    status, document = answer(service, request)
+    if not required_data_came(request):
+        assert status != 200, document
+
+
+@fuzzed
+@given(body=anything)
+def test_any_json_at_all(service: Client, body: Any) -> None:
+    assert answer(service, body)[0] == 400
+
+
+@fuzzed
+@given(body=st.binary(max_size=200))
+def test_any_bytes_at_all(service: Client, body: bytes) -> None:
+    assert answer(service, body)[0] == 400
+
+
+@pytest.mark.parametrize(
+    "member",
+    ["hook", "hookInstance", "context", "prefetch", "fhirServer", "fhirAuthorization", "extension"],
+)
+@settings(fuzzed, max_examples=20)
+@given(value=anything)
+def test_anything_as_a_member(service: Client, low: Json, member: str, value: Any) -> None:
+    check(service, {**low, member: value})
+
+
+@pytest.mark.parametrize("key", ["patient", *KEYS])
+@settings(fuzzed, max_examples=20)
+@given(value=anything)
+def test_anything_under_a_prefetch_key(service: Client, low: Json, key: str, value: Any) -> None:
+    check(service, with_prefetch(low, **{key: value}))
+
+
+@settings(fuzzed, max_examples=250)
+@given(choices=st.data())
+def test_a_valid_request_with_a_few_nodes_broken(
+    service: Client, rich: Json, choices: st.DataObject
+) -> None:
+    request: Any = rich
+    for _ in range(choices.draw(st.integers(1, 3))):
+        places = list(paths(request))
+        path = choices.draw(st.sampled_from(places))
+        request = replaced(request, path, choices.draw(st.just(...) | anything))
+    check(service, request)
+
+
+def test_a_valid_request_with_any_one_node_dropped(service: Client, rich: Json) -> None:
+    for path in paths(rich):
+        check(service, replaced(rich, path, ...))
