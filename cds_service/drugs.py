@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from cds_service.terminology import HasCode, Terminology
+from cds_service.terminology import Concept, HasCode, Terminology
 
 Action = Literal[
     "bisphosphonate",
@@ -31,6 +31,8 @@ class Drug(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Action
     names: tuple[str, ...]
     value_set: str | None = None
+    oncology_units: int | None = None
+    """Units of an HCPCS code that is billed by the milligram, at the dose used in malignancy."""
 
     @property
     def is_antiresorptive(self) -> bool:
@@ -64,6 +66,12 @@ class DrugList:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._drugs)
+
+    def example(self, key: str) -> Concept | None:
+        """A code that stands for a drug; None for those that are known by name only."""
+        value_set = self._drugs[key].value_set
+        concepts = self._terminology.value_sets[value_set].concepts if value_set else ()
+        return next((c for c in concepts if c.confidence == "verified"), None)
 
     def by_codes(self, codings: Iterable[HasCode]) -> Recognised | None:
         """The drug that any of these codings names; a named drug wins over a class."""

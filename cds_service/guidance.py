@@ -8,10 +8,11 @@ import msgspec
 from cds_service.assessment import Assessment, Call
 from cds_service.decision import Decision, Finding, decide
 from cds_service.detail import Speaker, detail, fixed_text
+from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.prefetch import collect
 from cds_service.fhir.reader import ReadingAids, read_record
 from cds_service.hooks.card import Action, Card, Coding, Response, Source, Suggestion
-from cds_service.hooks.request import HookRequest
+from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.orders import DraftOrders
 from cds_service.rulebook import Rulebook
 from cds_service.rulebook.situation import Situation, conditions
@@ -50,9 +51,20 @@ class Advisor:
         record = read_record(
             data.patient, data.entries, self._aids, unread=data.unread, unknown=data.unknown
         )
+        call = Call(request.hook, as_of, request.lay_user)
+        if request.hook in ORDER_HOOKS:
+            drafts = read_drafts(
+                request.draft_orders,
+                request.selections,
+                request.patient_id,
+                data.entries,
+                self._aids,
+            )
+            record = msgspec.structs.replace(record, orders=(*record.orders, *drafts.tests))
+            call = msgspec.structs.replace(call, draft=drafts.draft)
         decision = decide(
             record,
-            Call(request.hook, as_of, request.lay_user),
+            call,
             rows=self.rulebook.rows,
             drugs=self.rulebook.drugs,
             policy=self.rulebook.policy,

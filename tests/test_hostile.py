@@ -137,7 +137,9 @@ def test_a_body_that_is_not_json_is_400(service: Client, body: bytes) -> None:
     assert answer(service, body)[0] == 400
 
 
-@pytest.mark.parametrize("body", [[], {}, "", "patient-view", 0, 1.5, True, None, [[]], [{}]], ids=repr)
+@pytest.mark.parametrize(
+    "body", [[], {}, "", "patient-view", 0, 1.5, True, None, [[]], [{}]], ids=repr
+)
 def test_a_body_that_is_not_a_call_is_400(service: Client, body: Any) -> None:
     assert answer(service, body)[0] == 400
 
@@ -275,9 +277,7 @@ DEEP = {
 
 @pytest.mark.parametrize("deep", DEEP.values(), ids=DEEP)
 @anywhere
-def test_100_000_brackets_are_refused(
-    service: Client, low: Json, place: Path, deep: bytes
-) -> None:
+def test_100_000_brackets_are_refused(service: Client, low: Json, place: Path, deep: bytes) -> None:
     assert answer(service, spliced(low, place, deep))[0] == 400
 
 
@@ -287,9 +287,7 @@ def test_a_body_of_brackets_is_400(service: Client, deep: bytes) -> None:
 
 
 @anywhere
-def test_no_depth_on_the_way_there_breaks_anything(
-    service: Client, low: Json, place: Path
-) -> None:
+def test_no_depth_on_the_way_there_breaks_anything(service: Client, low: Json, place: Path) -> None:
     for depth in (10, 100, 300, 500, 700, 850, *range(900, 1010, 10)):
         answer(service, spliced(low, place, b"[" * depth + b"]" * depth))
         answer(service, spliced(low, place, b'{"contained":[' * depth + b"]}" * depth))
@@ -461,7 +459,9 @@ WRONG: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(
-    "member, value", [(m, v) for m, values in WRONG.items() for v in values], ids=lambda v: repr(v)[:20]
+    "member, value",
+    [(m, v) for m, values in WRONG.items() for v in values],
+    ids=lambda v: repr(v)[:20],
 )
 def test_a_member_of_the_wrong_type_is_400(
     service: Client, low: Json, member: str, value: Any
@@ -536,7 +536,10 @@ def test_a_member_that_comes_twice_is_one_of_the_two(
 def test_an_element_that_comes_twice_is_read_or_named(service: Client, low: Json) -> None:
     body = json.dumps(low)
     for twice in (
-        body.replace('"resourceType": "Observation"', '"resourceType": "Patient", "resourceType": "Observation"'),
+        body.replace(
+            '"resourceType": "Observation"',
+            '"resourceType": "Patient", "resourceType": "Observation"',
+        ),
         body.replace('"status": "final"', '"status": "final", "status": 5'),
         body.replace('"code": {', '"code": null, "code": {'),
     ):
@@ -587,15 +590,15 @@ def test_rubbish_under_a_required_key_is_412(
     assert f"'{key}'" in document["issue"][0]["diagnostics"]
 
 
-@pytest.mark.parametrize("value", [patient(), bundle_of(patient()), bundle_of(condition("dialysis"))])
+@pytest.mark.parametrize(
+    "value", [patient(), bundle_of(patient()), bundle_of(condition("dialysis"))]
+)
 def test_resources_of_another_kind_are_no_alp(service: Client, low: Json, value: Any) -> None:
     assert answer(service, with_prefetch(low, alp=value))[0] == 412
 
 
 @rubbish
-def test_rubbish_under_every_medication_key_is_412(
-    service: Client, low: Json, value: Any
-) -> None:
+def test_rubbish_under_every_medication_key_is_412(service: Client, low: Json, value: Any) -> None:
     status, document = answer(service, with_prefetch(low, **dict.fromkeys(MEDICATIONS, value)))
     assert status == 412
     assert all(key in document["issue"][0]["diagnostics"] for key in MEDICATIONS)
@@ -693,9 +696,7 @@ def test_an_unreadable_entry_beside_normal_values_is_200(
     [None, {}, {"identifier": {"value": "1"}}, {"display": "Somebody"}, {"reference": ""}],
     ids=repr,
 )
-def test_alp_that_names_no_patient_at_all_is_412(
-    service: Client, low: Json, subject: Any
-) -> None:
+def test_alp_that_names_no_patient_at_all_is_412(service: Client, low: Json, subject: Any) -> None:
     """Nothing of it can be used, so nothing was checked."""
     found = [{**x, "subject": subject} for x in LOW]
     assert answer(service, with_alp(low, *found))[0] == 412
@@ -748,7 +749,10 @@ def _charts_with(unit: str) -> dict[str, list[Json]]:
     """Charts whose cards show a unit, a status, an id or a name from the record."""
     low = list(LOW)
     earlier = [alp(25, -1500, 35), alp(27, -900, 35), alp(88, -15, 35)]
-    text_drug = {**taking("alendronate", -100), "medicationCodeableConcept": {"text": f"alendronate {unit}"}}
+    text_drug = {
+        **taking("alendronate", -100),
+        "medicationCodeableConcept": {"text": f"alendronate {unit}"},
+    }
     return {
         "unit of ALP beside its code": [
             alp(29, -300, 35, valueQuantity=coded(29, unit)),
@@ -775,18 +779,36 @@ def _charts_with(unit: str) -> dict[str, list[Json]]:
         "unit of PEA": [*low, lab("pea", 310, unit, -30, high=125)],
         "unit of potassium": [
             alp(9, -12, 35, specimen="S1"),
-            lab("potassium", 7.9, "mmol/L", -12, specimen="S1", valueQuantity={
-                "value": 7.9, "unit": unit, "code": "mmol/L",
-            }),
+            lab(
+                "potassium",
+                7.9,
+                "mmol/L",
+                -12,
+                specimen="S1",
+                valueQuantity={
+                    "value": 7.9,
+                    "unit": unit,
+                    "code": "mmol/L",
+                },
+            ),
             lab("calcium", 1.35, "mmol/L", -12, specimen="S1"),
         ],
         "name of a drug": [*low, text_drug],
         "name of a diagnosis": [
-            *low, condition("zinc deficiency", -20, code={**concept("http://snomed.info/sct", "73281004"), "text": unit}),
+            *low,
+            condition(
+                "zinc deficiency",
+                -20,
+                code={**concept("http://snomed.info/sct", "73281004"), "text": unit},
+            ),
         ],
         "tube": [
             alp(29, -45, 35, specimen="S1"),
-            {"resourceType": "Specimen", "id": "S1", "container": [{"description": f"EDTA {unit}"}]},
+            {
+                "resourceType": "Specimen",
+                "id": "S1",
+                "container": [{"description": f"EDTA {unit}"}],
+            },
         ],
         "date": [*low, alp(20, -5, 35, effectiveDateTime=unit)],
     }
