@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from cds_service.terminology import Concept, HasCode, Terminology
+from cds_service.terminology import ATC, Concept, HasCode, Terminology
 
 Action = Literal[
     "bisphosphonate",
@@ -68,10 +68,10 @@ class DrugList:
         return iter(self._drugs)
 
     def example(self, key: str) -> Concept | None:
-        """A code that stands for a drug; None for those that are known by name only."""
+        """A code that stands for a drug at any dose; None for those known by name only."""
         value_set = self._drugs[key].value_set
         concepts = self._terminology.value_sets[value_set].concepts if value_set else ()
-        return next((c for c in concepts if c.confidence == "verified"), None)
+        return next((c for c in concepts if c.system == ATC), None)
 
     def by_codes(self, codings: Iterable[HasCode]) -> Recognised | None:
         """The drug that any of these codings names; a named drug wins over a class."""

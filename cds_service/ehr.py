@@ -69,8 +69,8 @@ def hook_request(
     }
 
 
-def draft_order(drug: str, drugs: DrugList, patient_id: str, *, ended: bool = False) -> Json:
-    """A draft MedicationRequest for a drug of the list, as a prescriber would write it."""
+def draft_order(drug: str, drugs: DrugList, *, ended: bool = False) -> Json:
+    """A draft MedicationRequest for a drug of the list, as a prescriber begins it."""
     coding = drugs.example(drug)
     concept: Json = {"text": drugs[drug].label}
     if coding is not None:
@@ -83,7 +83,6 @@ def draft_order(drug: str, drugs: DrugList, patient_id: str, *, ended: bool = Fa
         "status": "stopped" if ended else "draft",
         "intent": "order",
         "medicationCodeableConcept": concept,
-        "subject": {"reference": f"Patient/{patient_id}"},
     }
 
 
