@@ -7,12 +7,13 @@ import pytest
 
 from cds_service.decision import Decision
 from cds_service.drugs import Drug
+from cds_service.ehr import hook_requests
 from cds_service.errors import DataUnavailable, RequestError
 from cds_service.guidance import Advisor
 from cds_service.hooks.request import HOOKS, decode
 from cds_service.rulebook import load
 from tests.charts import PATIENT, REFERENCE, Json, alp, bundle, concept, day
-from tests.conftest import CANONICAL, Client, hook_requests
+from tests.conftest import CANONICAL, Client
 
 BOOK = load(CANONICAL)
 ANTIRESORPTIVES = {key: drug for key, drug in BOOK.drugs.items() if drug.is_antiresorptive}

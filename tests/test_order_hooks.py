@@ -7,7 +7,6 @@ import pytest
 from tests.charts import (
     ICD,
     LOINC,
-    PATIENT,
     SNOMED,
     Json,
     alp,

@@ -180,9 +180,7 @@ class Assessment:
 
     def drafted(self, concepts: frozenset[str]) -> bool:
         """Whether one of these tests is among the orders being written or signed."""
-        return any(
-            o.is_draft and not concepts.isdisjoint(o.concepts) for o in self.record.orders
-        )
+        return any(o.is_draft and not concepts.isdisjoint(o.concepts) for o in self.record.orders)
 
     @property
     def repeat_pending(self) -> bool:

@@ -49,7 +49,9 @@ def read_drafts(
     try:
         decoded = decode(value, _WHERE)
     except NotFhir as error:
-        raise RequestError(f"context.draftOrders is to be a Bundle: {error}.", where=_WHERE) from error
+        raise RequestError(
+            f"context.draftOrders is to be a Bundle: {error}.", where=_WHERE
+        ) from error
     subject = Subject(patient_id, known)
     orders = [
         (entry, entry.resource)
@@ -124,11 +126,11 @@ class _DraftReader:
                 continue
             (ended if order.status in _ENDED else ordered)[found.drug] = None
             text_only = text_only or found.text_only
-            oncology_dose = oncology_dose or found.oncology_dose or self._oncology_units(order, found)
+            oncology_dose = (
+                oncology_dose or found.oncology_dose or self._oncology_units(order, found)
+            )
             indications |= self._reasons(order)
-        return Draft(
-            tuple(ordered), tuple(ended), text_only, oncology_dose, frozenset(indications)
-        )
+        return Draft(tuple(ordered), tuple(ended), text_only, oncology_dose, frozenset(indications))
 
     def tests(self, orders: Iterable[_Order]) -> tuple[PendingOrder, ...]:
         """The tests and referrals that are drafted already."""

@@ -81,8 +81,8 @@ def read_record(
             named.append(identity.unread(resource, identity.FOREIGN))
     missing = list(unknown)
     if drugs.unresolved:
-        entries = "1 medication entry" if drugs.unresolved == 1 else f"{drugs.unresolved} medication entries"
-        missing.append(f"the drug of {entries} (only referred to)")
+        noun = "entry" if drugs.unresolved == 1 else "entries"
+        missing.append(f"the drug of {drugs.unresolved} medication {noun} (only referred to)")
     return PatientRecord(
         patient=person,
         alp=_once(observations.alp()),

@@ -85,7 +85,9 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "first_dose_unknown": lambda a: bool(a.exposure.uses) and a.exposure.first_dose is None,
     "denosumab_known": lambda a: any(_action(a, u.drug) == "denosumab" for u in a.exposure.uses),
     "denosumab_ordered": lambda a: any(_action(a, d) == "denosumab" for d in a.call.draft.ordered),
-    "zoledronate_ordered": lambda a: any(_action(a, d) == "zoledronate" for d in a.call.draft.ordered),
+    "zoledronate_ordered": lambda a: any(
+        _action(a, d) == "zoledronate" for d in a.call.draft.ordered
+    ),
     "oral_ordered": lambda a: any(_action(a, d) == "bisphosphonate" for d in a.call.draft.ordered),
     "text_only_drug": lambda a: a.call.draft.text_only or any(u.text_only for u in a.exposure.uses),
     "persistent": lambda a: a.alp.persistent,
