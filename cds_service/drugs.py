@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -58,8 +57,6 @@ class DrugList:
         self._by_name = {name: key for key, d in drugs.items() for name in d.names}
         longest_first = sorted(self._by_name, key=len, reverse=True)
         self._names = re.compile(r"\b(" + "|".join(map(re.escape, longest_first)) + ")")
-        # The same few display texts come again with every chart.
-        self._search = lru_cache(maxsize=2048)(self._named)
 
     def __getitem__(self, key: str) -> Drug:
         return self._drugs[key]
@@ -87,8 +84,5 @@ class DrugList:
 
     def by_name(self, text: str | None) -> Recognised | None:
         """The drug that a free text names at the start of a word, from the fixed list of names."""
-        return self._search(text[:_LONGEST_NAME]) if text else None
-
-    def _named(self, text: str) -> Recognised | None:
-        found = self._names.search(text.lower())
+        found = self._names.search(text[:_LONGEST_NAME].lower()) if text else None
         return Recognised(self._by_name[found[1]], True, False) if found else None

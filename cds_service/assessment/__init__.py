@@ -225,7 +225,7 @@ def _timing(series: AlpSeries, exposed: Exposure, policy: Policy) -> Timing | No
         return None
     earlier = pre_treatment(series, exposed)
     lows = sum(1 for v in earlier if v.low)
-    if earlier and (earlier[-1].low or 2 * lows >= len(earlier)):
+    if lows and (earlier[-1].low or lows >= policy.persistence.low_share * len(earlier)):
         return "pre-treatment"
     if exposed.window(low.day) is None:
         return "off treatment"

@@ -133,6 +133,6 @@ def _explained(a: Assessment) -> str | None:
 
 def _why_not_persistent(a: Assessment) -> str:
     days = a.policy.persistence.days_apart
-    if a.alp.low_episodes < a.alp.episodes and 2 * a.alp.low_episodes < a.alp.episodes:
+    if a.alp.low_episodes < a.policy.persistence.low_share * a.alp.episodes:
         return f"only {a.alp.low_episodes} of {a.alp.episodes} episodes low"
     return f"no two low values at least {days} days apart"
