@@ -13,7 +13,7 @@ from cds_service import rulebook
 from cds_service.app import create_app
 from cds_service.commands import demo as demonstration
 from cds_service.commands import terminal
-from cds_service.commands.inputs import BadInput, Case, cases
+from cds_service.commands.inputs import Asked, BadInput, Case, cases
 from cds_service.commands.server import Server, is_loopback
 from cds_service.errors import KnowledgeError, ServiceError
 from cds_service.guidance import Advisor, Answer
@@ -85,15 +85,24 @@ def demo(port: int, once: bool) -> None:
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @click.option("--explain", is_flag=True, help="Say for every row why it holds or not.")
+@click.option("--draft", metavar="DRUG", help="Order this drug (alendronate, denosumab …).")
+@click.option("--end", is_flag=True, help="The drafted order ends the drug instead.")
 def evaluate(
-    files: tuple[str, ...], hook: str | None, as_of: datetime | None, form: str, explain: bool
+    files: tuple[str, ...],
+    hook: str | None,
+    as_of: datetime | None,
+    form: str,
+    explain: bool,
+    draft: str | None,
+    end: bool,
 ) -> None:
     """Cards for hook requests or patient Bundles: files, folders, or - for standard input."""
     advisor = _advisor(_settings())
-    asked = as_of.date() if as_of else None
+    _check_draft(draft, end, advisor)
+    on = as_of.date() if as_of else None
     try:
-        for case in cases(files, hook, advisor.rulebook.terminology):
-            day = asked or case.taken or datetime.now(UTC).date()
+        for case in cases(files, Asked(hook, draft, end), advisor.rulebook):
+            day = on or case.taken or datetime.now(UTC).date()
             answer = _answer(advisor, case, day, explain=explain)
             if form == "json":
                 click.echo(msgspec.json.encode(_as_json(case, day, answer)))
@@ -130,6 +139,15 @@ def _advisor(settings: Settings) -> Advisor:
         return Advisor(rulebook.load(settings.canonical_url, settings.policy))
     except KnowledgeError as error:
         raise _Refusal(str(error)) from error
+
+
+def _check_draft(draft: str | None, end: bool, advisor: Advisor) -> None:
+    drugs = advisor.rulebook.drugs
+    known = [key for key, drug in drugs.items() if drug.is_antiresorptive]
+    if draft is not None and draft not in known:
+        raise _Refusal(f"--draft {draft}: no such antiresorptive; known are {', '.join(known)}")
+    if end and draft is None:
+        raise _Refusal("--end goes with --draft DRUG: the drug that the order ends")
 
 
 class _Refusal(click.ClickException):

@@ -70,14 +70,14 @@ def decide(
     """The first row, by priority, that holds for this patient at this hook."""
     assessment = Assessment(record, call, policy, drugs)
     outcome = _Outcome(assessment, explain)
-    beside = [r for r in rows if r.kind == "accompanying" and call.hook in r.hooks]
-    for row in rows:
-        if row.kind != "accompanying" and call.hook in row.hooks:
-            outcome.consider(row, policy.situations.get(row.slug, "on"))
-            if outcome.settled and not explain:
-                break
-    for row in beside:
-        outcome.consider_beside(row, policy.situations.get(row.slug, "on"))
+    asked = [r for r in rows if call.hook in r.hooks]
+    for row in asked:
+        if outcome.settled and not explain:
+            break
+        outcome.consider(row, policy.situations.get(row.slug, "on"))
+    for row in asked:
+        if row.kind == "accompanying":
+            outcome.consider_beside(row, policy.situations.get(row.slug, "on"))
     return outcome.decision()
 
 
@@ -103,6 +103,8 @@ class _Outcome:
         if switch == "off" and not self._explain:
             return
         verdict = row.holds(self._assessment)
+        if row.kind == "accompanying" and not verdict.leads:
+            return
         finding = Finding(row.slug, verdict.level, verdict.reason)
         if not verdict.holds:
             self._note(row, switch, verdict, "does not hold")
@@ -125,6 +127,8 @@ class _Outcome:
         if (self._primary is None or switch == "off") and not self._explain:
             return
         verdict = row.holds(self._assessment)
+        if verdict.leads:
+            return  # considered already, as a card of its own
         if not verdict.holds:
             self._note(row, switch, verdict, "does not hold")
         elif switch == "off":

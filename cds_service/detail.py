@@ -4,7 +4,6 @@ Why this fired, values used, not known to this tool, options to consider, source
 that comes from the record is escaped; everything else is ours.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -22,16 +21,10 @@ from cds_service.record import LabResult
 from cds_service.rulebook import Rulebook
 from cds_service.rulebook.situation import Line, Situation
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~])")
 _LATEST_ROWS = 4
 _MOST_GAPS = 6
 _MOST_NAMED = 3
 _NEVER_READ = "symptoms, dental and family history, DXA, and results from elsewhere"
-
-
-def escaped(text: str) -> str:
-    """Text from the record made harmless in markdown and HTML."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))
 
 
 class FixedText(msgspec.Struct, frozen=True):
@@ -234,7 +227,7 @@ def _ignored(a: Assessment) -> list[str]:
                 "asfotase alfa": "taken on asfotase alfa",
             }[found.exclusion]
         elif found.problem is not None:
-            reason = escaped(found.problem)
+            reason = words.escaped(found.problem)
         else:
             continue
         reasons[reason] = reasons.get(reason, 0) + 1
@@ -252,7 +245,7 @@ def _gaps(a: Assessment) -> list[str]:
     lines: list[str] = []
     if a.record.unknown:
         missing = words.listed(a.record.unknown[:_MOST_GAPS])
-        lines.append(f"- Not available in this call: {escaped(missing)}.")
+        lines.append(f"- Not available in this call: {words.escaped(missing)}.")
     reasons: dict[str, list[str]] = {}
     for unread in a.record.unread:
         known = unread.reason.startswith("it ")
@@ -261,7 +254,7 @@ def _gaps(a: Assessment) -> list[str]:
         )
     for reason, places in sorted(reasons.items()):
         entries = "1 entry" if len(places) == 1 else f"{len(places)} entries"
-        named = escaped(", ".join(places[:_MOST_NAMED]))
+        named = words.escaped(", ".join(places[:_MOST_NAMED]))
         more = " and others" if len(places) > _MOST_NAMED else ""
         lines.append(f"- Not used: {entries} ({reason}): {named}{more}.")
     if a.record.patient.sex is None:

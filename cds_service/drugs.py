@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
-from cds_service.terminology import HasCode, Terminology
+from cds_service.terminology import ATC, Concept, HasCode, Terminology
 
 Action = Literal[
     "bisphosphonate",
@@ -31,6 +30,8 @@ class Drug(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Action
     names: tuple[str, ...]
     value_set: str | None = None
+    oncology_units: int | None = None
+    """Units of an HCPCS code that is billed by the milligram, at the dose used in malignancy."""
 
     @property
     def is_antiresorptive(self) -> bool:
@@ -56,14 +57,18 @@ class DrugList:
         self._by_name = {name: key for key, d in drugs.items() for name in d.names}
         longest_first = sorted(self._by_name, key=len, reverse=True)
         self._names = re.compile(r"\b(" + "|".join(map(re.escape, longest_first)) + ")")
-        # The same few display texts come again with every chart.
-        self._search = lru_cache(maxsize=2048)(self._named)
 
     def __getitem__(self, key: str) -> Drug:
         return self._drugs[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._drugs)
+
+    def example(self, key: str) -> Concept | None:
+        """A code that stands for a drug at any dose; None for those known by name only."""
+        value_set = self._drugs[key].value_set
+        concepts = self._terminology.value_sets[value_set].concepts if value_set else ()
+        return next((c for c in concepts if c.system == ATC), None)
 
     def by_codes(self, codings: Iterable[HasCode]) -> Recognised | None:
         """The drug that any of these codings names; a named drug wins over a class."""
@@ -79,8 +84,5 @@ class DrugList:
 
     def by_name(self, text: str | None) -> Recognised | None:
         """The drug that a free text names at the start of a word, from the fixed list of names."""
-        return self._search(text[:_LONGEST_NAME]) if text else None
-
-    def _named(self, text: str) -> Recognised | None:
-        found = self._names.search(text.lower())
+        found = self._names.search(text[:_LONGEST_NAME].lower()) if text else None
         return Recognised(self._by_name[found[1]], True, False) if found else None

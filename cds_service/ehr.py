@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from cds_service.drugs import DrugList
 from cds_service.fhir.prefetch import PATIENT, templates
+from cds_service.hooks.request import ORDER_HOOKS, ORDER_SELECT
 from cds_service.terminology import Terminology
 
 Json = dict[str, Any]
@@ -15,8 +17,13 @@ class NotAPatientBundle(ValueError):
     """The Bundle holds no Patient to ask about."""
 
 
-def hook_requests(bundle: Mapping[str, Any], hook: str, terminology: Terminology) -> Iterator[Json]:
-    """One request for each Patient in the Bundle.
+def hook_requests(
+    bundle: Mapping[str, Any],
+    hook: str,
+    terminology: Terminology,
+    drafts: Sequence[Json] = (),
+) -> Iterator[Json]:
+    """One request for each Patient in the Bundle. `drafts` are the orders being written.
 
     Raises NotAPatientBundle when there is none.
     """
@@ -28,24 +35,54 @@ def hook_requests(bundle: Mapping[str, Any], hook: str, terminology: Terminology
         mine = (
             [r for r in resources if _about(r, patient["id"])] if len(patients) > 1 else resources
         )
-        yield hook_request(patient, mine, hook, terminology)
+        yield hook_request(patient, mine, hook, terminology, drafts)
 
 
 def hook_request(
-    patient: Json, resources: Sequence[Json], hook: str, terminology: Terminology
+    patient: Json,
+    resources: Sequence[Json],
+    hook: str,
+    terminology: Terminology,
+    drafts: Sequence[Json] = (),
 ) -> Json:
-    """The request for one patient, every prefetch key satisfied."""
+    """The request for one patient, every prefetch key satisfied and every draft selected."""
     prefetch: Json = {}
     for key, template in templates(terminology).items():
         if key == PATIENT:
             prefetch[key] = patient
         else:
             prefetch[key] = _search(template, resources)
+    context: Json = {"userId": _USER, "patientId": patient["id"]}
+    if hook in ORDER_HOOKS:
+        context["draftOrders"] = {
+            "resourceType": "Bundle",
+            "type": "collection",
+            "entry": [{"resource": draft} for draft in drafts],
+        }
+    if hook == ORDER_SELECT:
+        context["selections"] = [f"{d['resourceType']}/{d['id']}" for d in drafts]
     return {
         "hook": hook,
         "hookInstance": str(uuid5(NAMESPACE_URL, f"{hook}/{patient['id']}")),
-        "context": {"userId": _USER, "patientId": patient["id"]},
+        "context": context,
         "prefetch": prefetch,
+    }
+
+
+def draft_order(drug: str, drugs: DrugList, *, ended: bool = False) -> Json:
+    """A draft MedicationRequest for a drug of the list, as a prescriber begins it."""
+    coding = drugs.example(drug)
+    concept: Json = {"text": drugs[drug].label}
+    if coding is not None:
+        concept["coding"] = [
+            {"system": coding.system, "code": coding.code, "display": coding.display}
+        ]
+    return {
+        "resourceType": "MedicationRequest",
+        "id": f"draft-{drug}",
+        "status": "stopped" if ended else "draft",
+        "intent": "order",
+        "medicationCodeableConcept": concept,
     }
 
 

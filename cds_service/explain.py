@@ -37,6 +37,7 @@ def facts(a: Assessment) -> Iterator[str]:
     patient = a.record.patient
     age = f"{a.age.years} years" if a.age else "age not recorded"
     yield f"Patient: {patient.sex or 'sex not recorded'}, {age}. As of {words.on(a.as_of)}, {a.call.hook}."
+    yield from _order(a)
     if not a.alp.values:
         yield "ALP: none on file with a date."
     for found in a.alp.values:
@@ -93,6 +94,22 @@ def _alp_line(found: AlpValue, a: Assessment) -> str:
     window = a.exposure.window(found.day)
     under = f"; may show {a.drugs[window.use.drug].label}" if window else ""
     return f"{shown}, {verdict}{under}."
+
+
+def _order(a: Assessment) -> Iterator[str]:
+    draft = a.call.draft
+    if not a.is_order:
+        return
+    ordered = words.listed(a.drugs[d].label for d in draft.ordered)
+    ended = words.listed(a.drugs[d].label for d in draft.ended)
+    if ordered:
+        yield f"Being ordered: {ordered}{' (recognised by name only)' if draft.text_only else ''}."
+    if ended:
+        yield f"Being ended: {ended}."
+    if not ordered and not ended:
+        yield "No antiresorptive is among the orders."
+    if a.oncology:
+        yield "Oncology: malignancy in bone is on record, or the dose is the one used for it."
 
 
 def _workup(a: Assessment) -> Iterator[str]:

@@ -8,11 +8,14 @@ import msgspec
 from cds_service.assessment import Assessment, Call
 from cds_service.decision import Decision, Finding, decide
 from cds_service.detail import Speaker, detail, fixed_text
+from cds_service.errors import DataUnavailable
+from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.prefetch import collect
 from cds_service.fhir.reader import ReadingAids, read_record
 from cds_service.hooks.card import Action, Card, Coding, Response, Source, Suggestion
-from cds_service.hooks.request import HookRequest
+from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.orders import DraftOrders
+from cds_service.record import PatientRecord
 from cds_service.rulebook import Rulebook
 from cds_service.rulebook.situation import Situation, conditions
 
@@ -50,9 +53,21 @@ class Advisor:
         record = read_record(
             data.patient, data.entries, self._aids, unread=data.unread, unknown=data.unknown
         )
+        _require_readable_alp(record)
+        call = Call(request.hook, as_of, request.lay_user)
+        if request.hook in ORDER_HOOKS:
+            drafts = read_drafts(
+                request.draft_orders,
+                request.selections,
+                request.patient_id,
+                data.entries,
+                self._aids,
+            )
+            record = msgspec.structs.replace(record, orders=(*record.orders, *drafts.tests))
+            call = msgspec.structs.replace(call, draft=drafts.draft)
         decision = decide(
             record,
-            Call(request.hook, as_of, request.lay_user),
+            call,
             rows=self.rulebook.rows,
             drugs=self.rulebook.drugs,
             policy=self.rulebook.policy,
@@ -133,3 +148,14 @@ class Advisor:
                 )
             )
         return tuple(suggestions), list(notes.values())
+
+
+def _require_readable_alp(record: PatientRecord) -> None:
+    """ALP results of which none could be read are results that did not come."""
+    broken = [u for u in record.unread if u.where.startswith("alp")]
+    if broken and not record.alp:
+        raise DataUnavailable(
+            f"Prefetch key 'alp' holds results, but none that could be read: {broken[0].where}:"
+            f" {broken[0].reason}.",
+            where="prefetch.alp",
+        )

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from cds_service.fhir.prefetch import templates
-from cds_service.hooks.request import PATIENT_VIEW
+from cds_service.hooks.request import ORDER_SELECT, ORDER_SIGN, PATIENT_VIEW
 from cds_service.terminology import Terminology
 
 SPECIFICATION = "3.0.0"
@@ -14,6 +14,13 @@ SPECIFICATION = "3.0.0"
 _USAGE = (
     "Works from prefetch alone. Required: the patient, ALP, and one of the four medication keys;"
     " without them the answer is 412. For licensed clinicians, not for portals."
+)
+
+
+_AT_ORDERS = (
+    "Looks, when a bisphosphonate or denosumab is ordered, whether alkaline phosphatase (ALP) was low"
+    " before, was never measured, or hypophosphatasia is on record, and offers the missing tests and"
+    " referrals as draft orders. It never changes or blocks the drug order."
 )
 
 
@@ -39,6 +46,21 @@ SERVICES = {
             " bisphosphonates or denosumab, tells what may explain it (treatment, acute illness,"
             " the specimen, kidney or liver disease, pregnancy, age) and offers the next step as"
             " draft orders. Advisory; a silent answer means that nothing was found to say.",
+        ),
+        Service(
+            "low-alp-order-select",
+            ORDER_SELECT,
+            "1.0",
+            "Low alkaline phosphatase: when an antiresorptive is selected",
+            f"{_AT_ORDERS} Reacts to the selected drafts; the others are background, so that no"
+            " test is offered that is drafted already.",
+        ),
+        Service(
+            "low-alp-order-sign",
+            ORDER_SIGN,
+            "1.0",
+            "Low alkaline phosphatase: when an antiresorptive is signed",
+            f"{_AT_ORDERS} Reacts to all drafts, and to an order that ends denosumab.",
         ),
     )
 }

@@ -143,6 +143,20 @@ class PendingOrder(msgspec.Struct, frozen=True):
     """It is in the signing session of this very call."""
 
 
+class Draft(msgspec.Struct, frozen=True):
+    """What the orders being written or signed say of antiresorptives."""
+
+    ordered: tuple[str, ...] = ()
+    """Keys of the drugs being ordered."""
+    ended: tuple[str, ...] = ()
+    """Keys of the drugs whose order is being signed as stopped or cancelled."""
+    text_only: bool = False
+    """A drug was recognised by name, not by a code."""
+    oncology_dose: bool = False
+    indications: frozenset[str] = frozenset()
+    """Concepts given as reason for an order, such as `bone-metastases`."""
+
+
 class PregnancyStatus(msgspec.Struct, frozen=True):
     """Pregnant or not, on a day."""
 

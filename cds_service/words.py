@@ -1,5 +1,6 @@
 """Dates, numbers and lists as clinicians read them."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
@@ -15,6 +16,7 @@ _PRINTED = {
     "umol/L": "µmol/L",
     "umol/g{creat}": "µmol/g creatinine",
 }
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~])")
 
 
 def on(day: date) -> str:
@@ -76,6 +78,11 @@ def listed(items: Iterable[str], joint: str = "and") -> str:
     if len(found) < 2:
         return "".join(found)
     return f"{', '.join(found[:-1])} {joint} {found[-1]}"
+
+
+def escaped(text: str) -> str:
+    """Text from the record made harmless in markdown and HTML."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))
 
 
 def counted(count: int, noun: str) -> str:

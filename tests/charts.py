@@ -301,6 +301,33 @@ def ordered(code: str, on: int, status: str = "active", system: str = LOINC, **m
     }
 
 
+def draft(drug: str, status: str = "draft", **more: Any) -> Json:
+    """A MedicationRequest in the signing session."""
+    system, code = DRUGS[drug]
+    return {
+        "resourceType": "MedicationRequest",
+        "id": f"draft-{drug}".replace(" ", "-"),
+        "status": status,
+        "intent": "order",
+        "medicationCodeableConcept": concept(system, code, drug),
+        "subject": _subject(),
+        **more,
+    }
+
+
+def draft_test(code: str, system: str = LOINC, **more: Any) -> Json:
+    """A ServiceRequest in the signing session."""
+    return {
+        "resourceType": "ServiceRequest",
+        "id": f"draft-{code}".replace("_", "-"),
+        "status": "draft",
+        "intent": "order",
+        "code": concept(system, code),
+        "subject": _subject(),
+        **more,
+    }
+
+
 def pregnant(weeks: int, recorded: int = -30) -> list[Json]:
     """Pregnant now, this many weeks along, with the due date that follows."""
     due = REFERENCE + timedelta(days=280 - 7 * weeks)

@@ -1,7 +1,7 @@
 """A real service on a real port, on the reference day, shared by all tests of a worker."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -33,14 +33,18 @@ class Client:
         """POST to an address of the service."""
         return requests.post(self.base + path, timeout=10, **options)
 
-    def request(self, *chart: Json, hook: str = "patient-view") -> Json:
+    def request(
+        self, *chart: Json, hook: str = "patient-view", drafts: Sequence[Json] = ()
+    ) -> Json:
         """The hook request that a record system with this chart would send."""
         terminology = self.advisor.rulebook.terminology
-        return next(hook_requests(bundle(*chart), hook, terminology))
+        return next(hook_requests(bundle(*chart), hook, terminology, drafts))
 
-    def fire(self, *chart: Json, hook: str = "patient-view") -> list[Json]:
+    def fire(
+        self, *chart: Json, hook: str = "patient-view", drafts: Sequence[Json] = ()
+    ) -> list[Json]:
         """The cards for a chart, over HTTP."""
-        return self.send(self.request(*chart, hook=hook))
+        return self.send(self.request(*chart, hook=hook, drafts=drafts))
 
     def send(self, request: Json) -> list[Json]:
         """The cards for a hook request, over HTTP."""

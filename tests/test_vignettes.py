@@ -8,12 +8,12 @@ import pytest
 from cds_service.hooks.request import decode
 from tests.charts import REFERENCE
 from tests.conftest import Client, orders, slug
-from tests.vignettes import MENTIONS, PATIENT_VIEW, Vignette
+from tests.vignettes import MENTIONS, ORDERS, PATIENT_VIEW, Vignette
 
 
-@pytest.mark.parametrize("vignette", PATIENT_VIEW, ids=lambda v: v.id)
-def test_patient_view(service: Client, vignette: Vignette) -> None:
-    cards = service.fire(*vignette.chart)
+@pytest.mark.parametrize("vignette", PATIENT_VIEW + ORDERS, ids=lambda v: v.id)
+def test_the_card(service: Client, vignette: Vignette) -> None:
+    cards = service.fire(*vignette.chart, hook=vignette.hook, drafts=vignette.drafts)
     expected = [vignette.situation] if vignette.indicator else []
     expected += [vignette.beside] if vignette.beside else []
     assert [slug(c) for c in cards] == expected
@@ -27,11 +27,11 @@ def test_patient_view(service: Client, vignette: Vignette) -> None:
         assert re.search(MENTIONS[idea], text, re.IGNORECASE), f"{idea} is not said in:\n{text}"
 
 
-@pytest.mark.parametrize("vignette", PATIENT_VIEW, ids=lambda v: v.id)
+@pytest.mark.parametrize("vignette", PATIENT_VIEW + ORDERS, ids=lambda v: v.id)
 def test_silence_has_the_expected_name(service: Client, vignette: Vignette) -> None:
-    request = service.request(*vignette.chart)
+    request = service.request(*vignette.chart, hook=vignette.hook, drafts=vignette.drafts)
     answer = service.advisor.answer(
-        decode(msgspec.json.encode(request), ("patient-view",)), REFERENCE
+        decode(msgspec.json.encode(request), (vignette.hook,)), REFERENCE
     )
     finding = answer.decision.primary or answer.decision.silence
     assert finding is not None

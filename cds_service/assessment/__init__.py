@@ -16,7 +16,7 @@ from cds_service.assessment.pregnancy import Pregnancy, pregnancies
 from cds_service.assessment.workup import WorkUp, pending, resulted_since
 from cds_service.drugs import Drug
 from cds_service.policy import Policy
-from cds_service.record import AgeAt, PatientRecord, age_at
+from cds_service.record import AgeAt, Draft, PatientRecord, age_at
 
 Timing = Literal["pre-treatment", "baseline normal", "off treatment", "baseline unknown"]
 
@@ -31,6 +31,7 @@ REPEAT_ALP = frozenset(
     }
 )
 PLP = frozenset({"plp", "order:plp", "order:plp_off_b6"})
+_MALIGNANT = frozenset({"bone-metastases", "multiple-myeloma"})
 ALPL = frozenset({"alpl-gene-test", "order:alpl_test"})
 
 
@@ -41,8 +42,8 @@ class Call(msgspec.Struct, frozen=True):
     as_of: date
     lay_user: bool = False
     """A patient or a relative is looking."""
-    ordered: frozenset[str] = frozenset()
-    """Antiresorptives in the draft that is being written or signed."""
+    draft: Draft = Draft()
+    """Antiresorptives in the orders being written or signed; empty at patient-view."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,13 @@ class Assessment:
         return f"the latest low ALP, {latest.shown}, is older than this hook looks back"
 
     @property
+    def usable_before_order(self) -> AlpValue | None:
+        """The latest counted value when it is recent enough to order an antiresorptive on."""
+        since = months_after(self.as_of, -self.policy.look_back.usable_at_order_months)
+        latest = self.alp.latest
+        return latest if latest is not None and latest.day.last >= since else None
+
+    @property
     def unexplained(self) -> bool:
         """The latest low value is no effect of treatment: there before it, or outside every window."""
         return self.timing in ("pre-treatment", "off treatment")
@@ -150,16 +158,29 @@ class Assessment:
         """The pregnancy of today."""
         return next((p for p in self.pregnancies if p.holds(self.as_of)), None)
 
-    @property
+    @cached_property
     def oncology(self) -> bool:
-        """Malignancy in bone on record, or an antiresorptive at the dose used for it."""
-        return bool(self.context.malignancy) or any(u.oncology_dose for u in self.exposure.uses)
+        """Malignancy in bone, or an antiresorptive given or ordered for it."""
+        draft = self.call.draft
+        if self.context.malignancy or draft.oncology_dose or draft.indications & _MALIGNANT:
+            return True
+        return any(u.oncology_dose for u in self.exposure.uses)
+
+    @property
+    def hypercalcaemia_of_malignancy(self) -> bool:
+        """An order against hypercalcaemia in a patient with malignancy: not to be delayed."""
+        high = "hypercalcaemia" in self.call.draft.indications
+        return self.oncology and (high or bool(self.context.active("hypercalcaemia")))
 
     def pending(self, concepts: frozenset[str], *, after: date | None = None) -> bool:
         """Whether one of these tests is ordered and still to be done."""
         return pending(
             self.record.orders, concepts, after=after, as_of=self.as_of, policy=self.policy
         )
+
+    def drafted(self, concepts: frozenset[str]) -> bool:
+        """Whether one of these tests is among the orders being written or signed."""
+        return any(o.is_draft and not concepts.isdisjoint(o.concepts) for o in self.record.orders)
 
     @property
     def repeat_pending(self) -> bool:
@@ -204,7 +225,7 @@ def _timing(series: AlpSeries, exposed: Exposure, policy: Policy) -> Timing | No
         return None
     earlier = pre_treatment(series, exposed)
     lows = sum(1 for v in earlier if v.low)
-    if earlier and (earlier[-1].low or 2 * lows >= len(earlier)):
+    if lows and (earlier[-1].low or lows >= policy.persistence.low_share * len(earlier)):
         return "pre-treatment"
     if exposed.window(low.day) is None:
         return "off treatment"

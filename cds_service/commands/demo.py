@@ -1,6 +1,7 @@
 """The demonstration: the real service on loopback, and an EHR that fires hooks at it."""
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from datetime import date
@@ -13,9 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from cds_service import rulebook
 from cds_service.app import create_app
 from cds_service.commands import terminal
+from cds_service.ehr import Json, draft_order, hook_requests
 from cds_service.hooks.card import Card
+from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW
 from cds_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,13 +28,17 @@ if TYPE_CHECKING:
 AS_OF = date(2026, 11, 1)
 """The bundled patients live on this day, whatever day it is outside."""
 _SHOWN = (
-    "persistent-low-alp",
-    "low-explained-by-antiresorptive",
-    "low-before-antiresorptive",
-    "suspect-specimen",
-    "child-single-low-alp",
-    "normal-alp",
+    ("persistent-low-alp", None),
+    ("low-explained-by-antiresorptive", None),
+    ("low-before-antiresorptive", None),
+    ("suspect-specimen", None),
+    ("child-single-low-alp", None),
+    ("normal-alp", None),
+    ("persistent-low-alp", "alendronate"),
+    ("specialist-managed", "denosumab"),
+    ("normal-alp", "alendronate"),
 )
+"""Patients whose chart is opened, and drugs that are then signed for them."""
 _TIMEOUT_SECONDS = 10
 
 
@@ -40,14 +48,15 @@ class CannotStart(RuntimeError):
 
 def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
     """Serve the bundled patients on loopback, show several cards, and stay up if asked."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     app = create_app(settings, today=lambda: AS_OF)
     server = _listen(app, port)
     base = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        for name, request in _hook_requests():
-            _fire(console, base, name, request)
+        for title, request in _hook_requests(settings):
+            _fire(console, base, title, request)
         console.print(f"\nThe service answers at [bold]{base}/cds-services[/bold]", highlight=False)
         console.print(f"It lives on {AS_OF.isoformat()}, the day of the bundled patients.")
         if stay:
@@ -68,23 +77,25 @@ def _listen(app: "WSGIApplication", port: int) -> BaseWSGIServer:
         ) from error
 
 
-def _hook_requests() -> Iterator[tuple[str, bytes]]:
-    folder = resources.files("fhir_fixtures") / "requests"
-    for name in _SHOWN:
-        yield name, (folder / f"{name}.json").read_bytes()
+def _hook_requests(settings: Settings) -> Iterator[tuple[str, Json]]:
+    book = rulebook.load(settings.canonical_url, settings.policy)
+    folder = resources.files("fhir_fixtures") / "patients"
+    for name, drug in _SHOWN:
+        bundle = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        hook = ORDER_SIGN if drug else PATIENT_VIEW
+        drafts = [draft_order(drug, book.drug_list)] if drug else []
+        title = f"{name} · {hook}{f', {drug} drafted' if drug else ''}"
+        for request in hook_requests(bundle, hook, book.terminology, drafts):
+            yield title, request
 
 
-def _fire(console: Console, base: str, name: str, request: bytes) -> None:
-    hook = json.loads(request)["hook"]
+def _fire(console: Console, base: str, title: str, request: Json) -> None:
     response = requests.post(
-        f"{base}/cds-services/low-alp-{hook}",
-        data=request,
-        headers={"Content-Type": "application/json"},
-        timeout=_TIMEOUT_SECONDS,
+        f"{base}/cds-services/low-alp-{request['hook']}", json=request, timeout=_TIMEOUT_SECONDS
     )
     response.raise_for_status()
     cards = [msgspec.convert(card, Card) for card in response.json()["cards"]]
-    console.rule(f"{escape(name)} · {hook}")
+    console.rule(escape(title))
     terminal.show_cards(console, cards)
     if not cards:
         console.print("  No card: the service looked and found nothing to say.")

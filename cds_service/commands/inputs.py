@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from cds_service.ehr import NotAPatientBundle, hook_requests
-from cds_service.hooks.request import PATIENT_VIEW
-from cds_service.terminology import Terminology
+from cds_service.ehr import NotAPatientBundle, draft_order, hook_requests
+from cds_service.hooks.request import ORDER_HOOKS, ORDER_SIGN, PATIENT_VIEW
+from cds_service.rulebook import Rulebook
 
 STANDARD_INPUT = "-"
 
@@ -29,10 +29,21 @@ class Case(msgspec.Struct, frozen=True):
     """The day of the snapshot, when the Bundle has a timestamp."""
 
 
-def cases(names: tuple[str, ...], hook: str | None, terminology: Terminology) -> Iterator[Case]:
+class Asked(msgspec.Struct, frozen=True):
+    """How Bundles are to be turned into calls."""
+
+    hook: str | None
+    """None: as the file says, patient-view for a Bundle."""
+    draft: str | None = None
+    """Key of the drug to be drafted at an order hook."""
+    end_draft: bool = False
+    """The drafted order is one that ends the drug."""
+
+
+def cases(names: tuple[str, ...], asked: Asked, rulebook: Rulebook) -> Iterator[Case]:
     """Every call in the named files. Raises BadInput on the first that cannot be read."""
     for name, content in _contents(names):
-        yield from _cases(name, content, hook, terminology)
+        yield from _cases(name, content, asked, rulebook)
 
 
 def _contents(names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
@@ -51,7 +62,7 @@ def _contents(names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
                 raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
 
 
-def _cases(name: str, content: bytes, hook: str | None, terminology: Terminology) -> Iterator[Case]:
+def _cases(name: str, content: bytes, asked: Asked, rulebook: Rulebook) -> Iterator[Case]:
     try:
         value = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -59,19 +70,34 @@ def _cases(name: str, content: bytes, hook: str | None, terminology: Terminology
     if not isinstance(value, dict):
         raise BadInput(f"{name}: neither a hook request nor a FHIR Bundle")
     if "hook" in value:
-        if hook is not None:
-            value["hook"] = hook
+        if asked.draft is not None:
+            raise BadInput(f"{name}: --draft goes with a patient Bundle, not with a hook request")
+        if asked.hook is not None:
+            value["hook"] = asked.hook
             content = msgspec.json.encode(value)
         yield Case(name, str(value["hook"]), content, None)
     elif value.get("resourceType") == "Bundle":
-        asked = hook or PATIENT_VIEW
-        try:
-            for request in hook_requests(value, asked, terminology):
-                yield Case(name, asked, msgspec.json.encode(request), _taken(value))
-        except NotAPatientBundle as error:
-            raise BadInput(f"{name}: {error}") from error
+        yield from _bundle(name, value, asked, rulebook)
     else:
         raise BadInput(f"{name}: neither a hook request nor a FHIR Bundle")
+
+
+def _bundle(
+    name: str, bundle: Mapping[str, Any], asked: Asked, rulebook: Rulebook
+) -> Iterator[Case]:
+    hook = asked.hook or (ORDER_SIGN if asked.draft else PATIENT_VIEW)
+    if asked.draft is not None and hook not in ORDER_HOOKS:
+        raise BadInput(f"--draft goes with {' or '.join(ORDER_HOOKS)}, not with {hook}")
+    if asked.draft is None and hook in ORDER_HOOKS:
+        raise BadInput(f"{name}: at {hook} name the drug being ordered with --draft")
+    drafts = (
+        [draft_order(asked.draft, rulebook.drug_list, ended=asked.end_draft)] if asked.draft else []
+    )
+    try:
+        for request in hook_requests(bundle, hook, rulebook.terminology, drafts):
+            yield Case(name, hook, msgspec.json.encode(request), _taken(bundle))
+    except NotAPatientBundle as error:
+        raise BadInput(f"{name}: {error}") from error
 
 
 def _taken(bundle: Mapping[str, Any]) -> date | None:

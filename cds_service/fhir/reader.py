@@ -81,7 +81,8 @@ def read_record(
             named.append(identity.unread(resource, identity.FOREIGN))
     missing = list(unknown)
     if drugs.unresolved:
-        missing.append(f"the drug in {drugs.unresolved} medication entries (only referred to)")
+        noun = "entry" if drugs.unresolved == 1 else "entries"
+        missing.append(f"the drug of {drugs.unresolved} medication {noun} (only referred to)")
     return PatientRecord(
         patient=person,
         alp=_once(observations.alp()),

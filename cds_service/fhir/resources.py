@@ -164,6 +164,8 @@ class MedicationRequest(MedicationUse, frozen=True, gc=False, tag="MedicationReq
     authoredOn: str | None = None
     dosageInstruction: tuple[Dosage, ...] | None = None
     dispenseRequest: DispenseRequest | None = None
+    reasonCode: tuple[CodeableConcept, ...] | None = None
+    reasonReference: tuple[Reference, ...] | None = None
 
 
 class MedicationAdministration(
@@ -215,6 +217,10 @@ class ServiceRequest(Resource, frozen=True, gc=False, tag="ServiceRequest"):
     authoredOn: str | None = None
     occurrenceDateTime: str | None = None
     occurrencePeriod: Period | None = None
+    quantityQuantity: Quantity | None = None
+    reasonCode: tuple[CodeableConcept, ...] | None = None
+    reasonReference: tuple[Reference, ...] | None = None
+    contained: tuple[msgspec.Raw, ...] | None = None
 
 
 class Issue(Element, frozen=True, gc=False):

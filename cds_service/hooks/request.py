@@ -18,6 +18,7 @@ PATIENT_VIEW = "patient-view"
 ORDER_SELECT = "order-select"
 ORDER_SIGN = "order-sign"
 HOOKS = (PATIENT_VIEW, ORDER_SELECT, ORDER_SIGN)
+ORDER_HOOKS = (ORDER_SELECT, ORDER_SIGN)
 
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _USER = re.compile(r"([A-Z][A-Za-z]{1,63})/[A-Za-z0-9\-.]{1,64}")
@@ -29,6 +30,18 @@ class _Context(msgspec.Struct, frozen=True):
     userId: _NonEmpty
     patientId: _NonEmpty
     encounterId: str | None = None
+    selections: tuple[str, ...] | None = None
+    draftOrders: Bundle | AnyResource | None = None
+
+
+class _RawContext(msgspec.Struct, frozen=True):
+    """The same with the drafts left raw, for a context in which one of them does not fit."""
+
+    userId: _NonEmpty
+    patientId: _NonEmpty
+    encounterId: str | None = None
+    selections: tuple[str, ...] | None = None
+    draftOrders: msgspec.Raw = NOTHING
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -63,6 +76,10 @@ class HookRequest(msgspec.Struct, frozen=True):
     patient_id: str
     encounter_id: str | None
     prefetch: Mapping[str, FhirValue]
+    draft_orders: FhirValue = None
+    """The orders being written or signed; None at patient-view."""
+    selections: tuple[str, ...] | None = None
+    """References of the drafts that are being selected; None when every draft counts."""
 
     @property
     def lay_user(self) -> bool:
@@ -72,7 +89,7 @@ class HookRequest(msgspec.Struct, frozen=True):
 
 _call = msgspec.json.Decoder(_Call)
 _parts = msgspec.json.Decoder(_Parts)
-_context = msgspec.json.Decoder(_Context)
+_raw_context = msgspec.json.Decoder(_RawContext)
 
 
 def decode(body: bytes, hooks: tuple[str, ...]) -> HookRequest:
@@ -87,7 +104,7 @@ def decode(body: bytes, hooks: tuple[str, ...]) -> HookRequest:
             where="hook",
         )
     context = given.context if isinstance(given, _Call) else _decode_context(given.context)
-    _check_context(context)
+    _check_context(context, given.hook)
     _check_fhir_server(given.fhirServer, given.fhirAuthorization)
     return HookRequest(
         hook=given.hook,
@@ -96,6 +113,8 @@ def decode(body: bytes, hooks: tuple[str, ...]) -> HookRequest:
         patient_id=context.patientId,
         encounter_id=context.encounterId or None,
         prefetch=given.prefetch or {},
+        draft_orders=context.draftOrders if given.hook in ORDER_HOOKS else None,
+        selections=context.selections if given.hook == ORDER_SELECT else None,
     )
 
 
@@ -119,7 +138,7 @@ def _decoded(body: bytes) -> _Call | _Parts:
         raise RequestError("The body is nested too deeply.") from error
 
 
-def _check_context(context: _Context) -> None:
+def _check_context(context: _Context | _RawContext, hook: str) -> None:
     for name in ("patientId", "encounterId"):
         value = getattr(context, name)
         if value and not _FHIR_ID.fullmatch(value):
@@ -132,11 +151,25 @@ def _check_context(context: _Context) -> None:
             "context.userId is to be a reference of the form ResourceType/id.",
             where="context.userId",
         )
+    if hook in ORDER_HOOKS and _absent(context.draftOrders):
+        raise RequestError(
+            f"context.draftOrders is required at {hook}: a Bundle of the orders being written.",
+            where="context.draftOrders",
+        )
+    if hook == ORDER_SELECT and context.selections is None:
+        raise RequestError(
+            "context.selections is required at order-select: references of the selected drafts.",
+            where="context.selections",
+        )
 
 
-def _decode_context(raw: msgspec.Raw) -> _Context:
+def _absent(value: FhirValue) -> bool:
+    return value is None or (isinstance(value, msgspec.Raw) and bytes(value) == b"null")
+
+
+def _decode_context(raw: msgspec.Raw) -> _RawContext:
     try:
-        return _context.decode(raw)
+        return _raw_context.decode(raw)
     except msgspec.ValidationError as error:
         text = str(error).replace("`$.", "`$.context.")
         raise RequestError(

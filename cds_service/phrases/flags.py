@@ -61,7 +61,7 @@ def _adult_range(a: Assessment) -> bool:
 
 def _old_low(a: Assessment) -> bool:
     found = old_value(a)
-    return found is not None and bool(found.low)
+    return found is not None and bool(found.low) and found.exclusion is None
 
 
 def _recent_fracture(a: Assessment) -> bool:
@@ -84,10 +84,12 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "older_baseline_normal": _older_baseline,
     "first_dose_unknown": lambda a: bool(a.exposure.uses) and a.exposure.first_dose is None,
     "denosumab_known": lambda a: any(_action(a, u.drug) == "denosumab" for u in a.exposure.uses),
-    "denosumab_ordered": lambda a: any(_action(a, d) == "denosumab" for d in a.call.ordered),
-    "zoledronate_ordered": lambda a: any(_action(a, d) == "zoledronate" for d in a.call.ordered),
-    "oral_ordered": lambda a: any(_action(a, d) == "bisphosphonate" for d in a.call.ordered),
-    "text_only_drug": lambda a: any(u.text_only for u in a.exposure.uses),
+    "denosumab_ordered": lambda a: any(_action(a, d) == "denosumab" for d in a.call.draft.ordered),
+    "zoledronate_ordered": lambda a: any(
+        _action(a, d) == "zoledronate" for d in a.call.draft.ordered
+    ),
+    "oral_ordered": lambda a: any(_action(a, d) == "bisphosphonate" for d in a.call.draft.ordered),
+    "text_only_drug": lambda a: a.call.draft.text_only or any(u.text_only for u in a.exposure.uses),
     "persistent": lambda a: a.alp.persistent,
     "single": lambda a: len(a.alp.lows) == 1,
     "fluctuating": lambda a: not a.alp.persistent and 0 < a.alp.low_episodes < a.alp.episodes,

@@ -23,6 +23,7 @@ NUMBERS: Mapping[str, Callable[[Policy], object]] = {
     "order_months": lambda p: p.look_back.order_months,
     "baseline_months": lambda p: p.look_back.baseline_months,
     "usable_at_order_months": lambda p: p.look_back.usable_at_order_months,
+    "majority_share": lambda p: f"{p.persistence.low_share:.0%}".replace("%", " %"),
     "majority_years": lambda p: p.look_back.majority_years,
     "fresh_repeat_months": lambda p: p.look_back.fresh_repeat_months,
     "reversible_cause_months": lambda p: p.look_back.reversible_cause_months,

@@ -53,6 +53,17 @@ def old_value(a: Assessment) -> AlpValue | None:
     return with_number[-1] if with_number else None
 
 
+def _old_problem(a: Assessment) -> str | None:
+    found = old_value(a)
+    if found is None:
+        return None
+    if found.problem is not None:
+        return words.escaped(found.problem)
+    if found.exclusion is not None:
+        return f"not counted ({found.exclusion})"
+    return f"it is older than {a.policy.look_back.usable_at_order_months} months"
+
+
 def suspect(a: Assessment) -> AlpValue | None:
     """The latest low value from a suspect specimen."""
     found = a.alp.excluded_lows("suspect specimen")
@@ -127,7 +138,7 @@ SERIES: Mapping[str, Phrase] = {
     "fall": Phrase(_fall, 5),
     "old_value": Phrase(lambda a: value(old_value(a)), 24),
     "old_value_date": Phrase(lambda a: _day(old_value(a)), 11),
-    "old_value_problem": Phrase(lambda a: v.problem if (v := old_value(a)) else None),
+    "old_value_problem": Phrase(_old_problem),
     "earlier_lows": Phrase(lambda a: low_values(a.alp.lows), 24),
     "artefact_value": Phrase(lambda a: value(suspect(a)), 18),
 }

@@ -99,7 +99,7 @@ def _lowering(a: Assessment) -> str | None:
 
 
 def _ordered(a: Assessment) -> str | None:
-    return words.listed(a.drugs[d].label for d in sorted(a.call.ordered)) or None
+    return words.listed(a.drugs[d].label for d in sorted(a.call.draft.ordered)) or None
 
 
 TREATMENT: Mapping[str, Phrase] = {

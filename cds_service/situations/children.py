@@ -2,7 +2,14 @@
 
 from cds_service.assessment import Assessment
 from cds_service.assessment.alp import far_apart
-from cds_service.situations.verdict import Verdict, no, settled, yes
+from cds_service.situations.verdict import Verdict, no, no_order, settled, yes
+
+
+def child_low_alp_antiresorptive_order(a: Assessment) -> Verdict:
+    """Low for age and sex, not explained by earlier treatment, at an order for an antiresorptive."""
+    if reason := no_order(a) or _no_low_child(a):
+        return no(reason)
+    return yes("ALP is low for age and sex, and an antiresorptive is ordered", lowered=a.oncology)
 
 
 def child_persistent_low_alp(a: Assessment) -> Verdict:

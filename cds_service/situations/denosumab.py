@@ -7,9 +7,23 @@ from cds_service.words import on
 
 
 def denosumab_gap(a: Assessment) -> Verdict:
-    """The last dose lies in the rebound zone and no other antiresorptive followed it."""
+    """Denosumab is being ended, or its last dose lies in the rebound zone; nothing follows it."""
     if a.recent_low is None and not a.known_hypophosphatasia:
         return no("neither low ALP nor hypophosphatasia is at issue")
+    if a.call.draft.ordered:
+        return no("the antiresorptive being ordered follows on")
+    if _being_ended(a):
+        if a.oncology:
+            return no("denosumab is given for malignancy, on a schedule of its own")
+        if _followed(a):
+            return no("another antiresorptive followed the last denosumab dose")
+        return yes("an order that ends denosumab is being signed", leads=True)
+    if a.is_order:
+        return no("no order that ends denosumab is being signed")
+    return _overdue(a)
+
+
+def _overdue(a: Assessment) -> Verdict:
     last = a.exposure.denosumab_last
     if last is None:
         return no("no past denosumab dose with a date is on record, or it is said to be ongoing")
@@ -27,14 +41,16 @@ def denosumab_gap(a: Assessment) -> Verdict:
     )
 
 
+def _being_ended(a: Assessment) -> bool:
+    return any(a.drugs[drug].action == "denosumab" for drug in a.call.draft.ended)
+
+
 def _followed(a: Assessment) -> bool:
     last = a.exposure.denosumab_last
-    if last is None:
-        return False
     for use in a.exposure.uses:
         if a.drugs[use.drug].action == "denosumab":
             continue
         until = use.end or use.start
-        if use.ongoing or until is None or until.last > last:
+        if use.ongoing or until is None or (last is not None and until.last > last):
             return True
     return False

@@ -2,12 +2,27 @@
 
 from datetime import date
 
-from cds_service.assessment import Assessment
+from cds_service.assessment import REPEAT_ALP, Assessment, pre_treatment
 from cds_service.assessment.alp import AlpValue, far_apart
 from cds_service.assessment.calendar import months_after
 from cds_service.assessment.specimen import repeated_normal
-from cds_service.situations.verdict import Verdict, no, yes
+from cds_service.situations.verdict import Verdict, no, no_order, yes
 from cds_service.words import listed
+
+
+def no_baseline_alp(a: Assessment) -> Verdict:
+    """An antiresorptive is ordered and no usable ALP of the last months is on file."""
+    if reason := no_order(a):
+        return no(reason)
+    if (usable := a.usable_before_order) is not None:
+        return no(f"a usable ALP is on file, {usable.shown}")
+    if a.workup.complete_negative:
+        return no("the work-up is complete and negative")
+    if pre_treatment(a.alp, a.exposure):
+        return no("the patient is treated already, and an ALP from before is on file")
+    if a.drafted(REPEAT_ALP) or a.repeat_pending:
+        return no("an ALP is in the draft or pending already")
+    return yes("no usable recent ALP is on file")
 
 
 def masked_low_alp(a: Assessment) -> Verdict:
@@ -35,6 +50,8 @@ def masked_low_alp(a: Assessment) -> Verdict:
 
 def suspect_specimen(a: Assessment) -> Verdict:
     """The only low values come from a specimen that looks contaminated."""
+    if reason := no_order(a):
+        return no(reason)
     suspects = a.alp.excluded_lows("suspect specimen")
     if not suspects:
         return no("no low value comes from a suspect specimen")

@@ -1,17 +1,27 @@
 """Low ALP in advanced kidney disease: low bone turnover before anything else."""
 
 from cds_service.assessment import Assessment
-from cds_service.situations.verdict import Verdict, no, settled, yes
+from cds_service.situations.verdict import Verdict, no, no_order, settled, yes
 from cds_service.words import listed
+
+
+def ckd_low_alp_antiresorptive_order(a: Assessment) -> Verdict:
+    """The same at an order for an antiresorptive."""
+    if reason := no_order(a) or _no_kidney_or_low(a):
+        return no(reason)
+    return yes(f"{listed(a.context.kidney)} and low ALP are on record", lowered=a.oncology)
 
 
 def ckd_low_alp(a: Assessment) -> Verdict:
     """Low ALP of any timing, with dialysis or CKD G4 or G5 on record."""
+    if reason := _no_kidney_or_low(a):
+        return no(reason)
+    return yes(f"{listed(a.context.kidney)} and low ALP are on record")
+
+
+def _no_kidney_or_low(a: Assessment) -> str | None:
     if not a.context.kidney:
-        return no("neither dialysis nor chronic kidney disease G4 or G5 is on record")
-    low = a.recent_low
-    if low is None:
-        return no(a.why_no_recent_low)
-    if a.known_hypophosphatasia:
-        return no(settled(a) or "")
-    return yes(f"{listed(a.context.kidney)} is on record and ALP is low ({low.shown})")
+        return "neither dialysis nor chronic kidney disease G4 or G5 is on record"
+    if a.recent_low is None:
+        return a.why_no_recent_low
+    return settled(a) if a.known_hypophosphatasia else None

@@ -1,14 +1,43 @@
 """Low ALP that treatment does not explain."""
 
-from cds_service.assessment import Assessment
+from cds_service.assessment import REPEAT_ALP, Assessment
 from cds_service.situations.verdict import (
     Verdict,
     below,
     no,
+    no_order,
     settled,
     yes,
 )
 from cds_service.words import listed, on
+
+
+def persistent_low_alp_antiresorptive_order(a: Assessment) -> Verdict:
+    """Persistently low, or low before the first dose, unexplained, at an order."""
+    if reason := no_order(a) or _no_unexplained_low(a):
+        return no(reason)
+    if not a.alp.persistent and a.timing != "pre-treatment":
+        return no(f"ALP is not persistently low: {_why_not_persistent(a)}")
+    return yes("ALP is repeatedly low and treatment does not explain it", lowered=a.oncology)
+
+
+def single_low_alp_antiresorptive_order(a: Assessment) -> Verdict:
+    """One low episode or a minority of low values, unexplained, at an order."""
+    low = a.recent_low
+    if reason := no_order(a) or _no_unexplained_low(a):
+        return no(reason)
+    if low is None or a.alp.persistent or a.timing == "pre-treatment":
+        return no("ALP is persistently low, or was low before the first dose")
+    if a.drafted(REPEAT_ALP):
+        return no("a repeat ALP is in the draft already")
+    raised = below(low, a.policy.alp.clearly_low) and not a.oncology
+    return yes(f"{low.shown} is low and not repeated", raised=raised)
+
+
+def _no_unexplained_low(a: Assessment) -> str | None:
+    if a.recent_low is None:
+        return a.why_no_recent_low
+    return _not_adult_question(a) or _explained(a)
 
 
 def pregnancy_low_alp(a: Assessment) -> Verdict:
@@ -104,6 +133,6 @@ def _explained(a: Assessment) -> str | None:
 
 def _why_not_persistent(a: Assessment) -> str:
     days = a.policy.persistence.days_apart
-    if a.alp.low_episodes < a.alp.episodes and 2 * a.alp.low_episodes < a.alp.episodes:
+    if a.alp.low_episodes < a.policy.persistence.low_share * a.alp.episodes:
         return f"only {a.alp.low_episodes} of {a.alp.episodes} episodes low"
     return f"no two low values at least {days} days apart"

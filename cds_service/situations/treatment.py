@@ -1,7 +1,7 @@
 """Low ALP under an antiresorptive: explained by it, or not known to be."""
 
 from cds_service.assessment import Assessment, baseline
-from cds_service.situations.verdict import Verdict, no, settled, yes
+from cds_service.situations.verdict import Verdict, below, no, no_order, settled, yes
 
 
 def low_on_antiresorptive_no_baseline(a: Assessment) -> Verdict:
@@ -9,14 +9,16 @@ def low_on_antiresorptive_no_baseline(a: Assessment) -> Verdict:
     low = a.recent_low
     if low is None:
         return no(a.why_no_recent_low)
-    if reason := settled(a):
+    if reason := no_order(a) or settled(a):
         return no(reason)
     if a.timing != "baseline unknown":
         return no(_other_timing(a))
     if a.oncology:
         return no("the antiresorptive is given for malignancy")
-    if a.plp_pending:
+    if a.plp_pending and not a.is_order:
         return no("a PLP is pending already")
+    if a.is_order and len(a.alp.lows) < 2 and not below(low, a.policy.alp.clearly_low):
+        return no("one mildly low value on treatment is no matter for an order")
     return yes(f"{low.shown} was taken on treatment, and there is no baseline")
 
 

@@ -18,16 +18,28 @@ class Verdict(msgspec.Struct, frozen=True):
     reason: str
     """The facts of this patient that decided it, as a clause."""
     level: Level = "usual"
+    leads: bool = False
+    """A situation that otherwise only stands beside another card is itself the card."""
 
 
-def yes(reason: str, *, raised: bool = False) -> Verdict:
-    """The situation holds."""
-    return Verdict(True, reason, "raised" if raised else "usual")
+def yes(
+    reason: str, *, raised: bool = False, lowered: bool = False, leads: bool = False
+) -> Verdict:
+    """The situation holds. What is lowered is not raised."""
+    level: Level = "lowered" if lowered else "raised" if raised else "usual"
+    return Verdict(True, reason, level, leads)
 
 
 def no(reason: str) -> Verdict:
     """The situation does not hold."""
     return Verdict(False, reason)
+
+
+def no_order(a: Assessment) -> str | None:
+    """Why an order hook has nothing to look at, if so: rows of orders react to antiresorptives only."""
+    if a.is_order and not a.call.draft.ordered:
+        return "no antiresorptive is being ordered"
+    return None
 
 
 def settled(a: Assessment) -> str | None:

@@ -56,12 +56,15 @@ def _note(service_id: str, answer: Answer, started: float) -> None:
     situation = decision.primary or decision.silence
     beside = decision.accompanying
     _log.info(
-        "answered service=%s situation=%s level=%s cards=%d beside=%s shadow=%s ms=%.1f",
+        "answered service=%s situation=%s level=%s cards=%d beside=%s shadow=%s"
+        " unknown=%d unread=%d ms=%.1f",
         service_id,
         situation.slug if situation else "-",
         situation.level if situation else "-",
         len(answer.response.cards),
         beside.slug if beside else "-",
         ",".join(f.slug for f in decision.shadow) or "-",
+        len(decision.assessment.record.unknown),
+        len(decision.assessment.record.unread),
         (time.perf_counter() - started) * 1000,
     )
