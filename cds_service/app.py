@@ -28,9 +28,10 @@ def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -
     """
     advisor = Advisor(rulebook.load(settings.canonical_url, settings.policy))
     app = Flask("cds_service", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # One byte more than is accepted: a body without a length is cut off there, and shows it.
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.url_map.merge_slashes = False
-    app.register_blueprint(services.blueprint(advisor, today or _today))
+    app.register_blueprint(services.blueprint(advisor, today or _today, settings.max_body_bytes))
     problems.install(app)
     return app
 

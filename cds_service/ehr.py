@@ -93,7 +93,7 @@ def _search(template: str, resources: Sequence[Json]) -> Json:
     found = [r for r in resources if r.get("resourceType") == kind and _matches(r, parameters)]
     # A server would not send these unasked; here they stand for the follow-up read by reference.
     companions = {"Observation": "Specimen"}.get(kind, "Medication")
-    if kind.startswith("Medication") or kind == "Observation":
+    if found and (kind.startswith("Medication") or kind == "Observation"):
         found += [r for r in resources if r.get("resourceType") == companions]
     return {
         "resourceType": "Bundle",

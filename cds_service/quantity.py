@@ -66,14 +66,15 @@ def unit_factor(
 
     Raises UnitConflict when both are known and disagree.
     """
-    printed = unit or code
     if units is None:
-        return printed, None
+        return unit or code, None
     by_code = units.factors.get(code) if code else None
     by_unit = units.factors.get(unit.strip()) if unit else None
     if by_code is not None and by_unit is not None and by_code != by_unit:
         raise UnitConflict(f"unit {unit!r} and code {code!r} are not the same unit")
-    return printed, by_code if by_code is not None else by_unit
+    if by_unit is None and by_code is not None:
+        return code, by_code  # what is printed beside a known code is not known to mean anything
+    return unit or code, by_unit
 
 
 def read_number(text: str) -> tuple[Decimal, str | None, str | None] | None:

@@ -16,6 +16,7 @@ _PRINTED = {
     "umol/L": "µmol/L",
     "umol/g{creat}": "µmol/g creatinine",
 }
+_UNIT = re.compile(r"(?:\[[Ii]U\]|10\*|[A-Za-z0-9%µμ/.^{} ()-]){1,20}")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~])")
 
 
@@ -42,7 +43,9 @@ def amount(quantity: Quantity) -> str:
 
 
 def unit(spelling: str) -> str:
-    """A unit as people write it."""
+    """A unit as people write it. Text that no unit is made of is not shown: it may be markup."""
+    if not _UNIT.fullmatch(spelling):
+        return "(unit not shown)"
     return _PRINTED.get(spelling, spelling)
 
 

@@ -185,24 +185,59 @@ _THERAPEUTIC = {"low": bound(60), "type": {"coding": [{"code": "therapeutic"}]}}
 _NORMAL = {"low": bound(35), "type": {"coding": [{"code": "normal"}]}}
 
 RANGES = [
-    row("range for 18 on, 18 today, 34.9", SINGLE, woman("2008-11-01"), with_ranges(34.9, 0, _YOUNG, _GROWN)),
-    row("range for 18 on, 18 today, 35", NOTHING, woman("2008-11-01"), with_ranges(35, 0, _YOUNG, _GROWN)),
-    row("range up to 17, 17 at sampling", SINGLE, woman("2008-11-01"), with_ranges(99.9, -1, _YOUNG, _GROWN)),
-    row("range up to 17, at its limit", NOTHING, woman("2008-11-01"), with_ranges(100, -1, _YOUNG, _GROWN)),
+    row(
+        "range for 18 on, 18 today, 34.9",
+        SINGLE,
+        woman("2008-11-01"),
+        with_ranges(34.9, 0, _YOUNG, _GROWN),
+    ),
+    row(
+        "range for 18 on, 18 today, 35",
+        NOTHING,
+        woman("2008-11-01"),
+        with_ranges(35, 0, _YOUNG, _GROWN),
+    ),
+    row(
+        "range up to 17, 17 at sampling",
+        SINGLE,
+        woman("2008-11-01"),
+        with_ranges(99.9, -1, _YOUNG, _GROWN),
+    ),
+    row(
+        "range up to 17, at its limit",
+        NOTHING,
+        woman("2008-11-01"),
+        with_ranges(100, -1, _YOUNG, _GROWN),
+    ),
     row("therapeutic range is none, 40", NOTHING, with_ranges(40, -20, _THERAPEUTIC, _NORMAL)),
     row("normal range is one, 34.9", SINGLE, with_ranges(34.9, -20, _THERAPEUTIC, _NORMAL)),
-    row("limit in µkat/L, just below", SINGLE, with_ranges(35.9, -20, {"low": bound(0.6, "ukat/L")})),
+    row(
+        "limit in µkat/L, just below", SINGLE, with_ranges(35.9, -20, {"low": bound(0.6, "ukat/L")})
+    ),
     row("limit in µkat/L, at it", NOTHING, with_ranges(36, -20, {"low": bound(0.6, "ukat/L")})),
     row("limit without unit, just below", SINGLE, with_ranges(37.9, -20, {"low": bound(38, None)})),
     row("limit without unit, at it", NOTHING, with_ranges(38, -20, {"low": bound(38, None)})),
-    row("limit in an unknown unit: built-in, below", SINGLE, with_ranges(34.9, -20, {"low": bound(60, "mg/dL")})),
-    row("limit in an unknown unit: built-in, at it", NOTHING, with_ranges(35, -20, {"low": bound(60, "mg/dL")})),
+    row(
+        "limit in an unknown unit: built-in, below",
+        SINGLE,
+        with_ranges(34.9, -20, {"low": bound(60, "mg/dL")}),
+    ),
+    row(
+        "limit in an unknown unit: built-in, at it",
+        NOTHING,
+        with_ranges(35, -20, {"low": bound(60, "mg/dL")}),
+    ),
     row("upper limit only: built-in, just below", SINGLE, alp(34.9, -20, high=120)),
     row("upper limit only: built-in, at it", NOTHING, alp(35, -20, high=120)),
 ]
 
 CHILD_TABLE = [
-    row(f"{age}, {sex or 'sex unknown'}: {value}", answer, patient(sex=sex, birthDate=born), alp(value, 0))
+    row(
+        f"{age}, {sex or 'sex unknown'}: {value}",
+        answer,
+        patient(sex=sex, birthDate=born),
+        alp(value, 0),
+    )
     for age, born, boys, girls, low in (
         ("day 0", "2026-11-01", 83, 83, CHILD),
         ("day 14", "2026-10-18", 83, 83, CHILD),
@@ -391,7 +426,7 @@ UNITS = [
     *(
         row(f"{value} {unit} of {limit}", answer, alp(value, -20, limit, unit=unit))
         for unit, (value, limit) in SPELLINGS.items()
-        for value, answer in ((value, SINGLE), (limit, NOTHING))  # noqa: B020
+        for value, answer in ((value, SINGLE), (limit, NOTHING))
     ),
     *(
         row(f"27 U/L as {value} {unit}, twice", CLEARLY_PERSISTENT, *(alp(value, d, unit=unit) for d in (-60, -20)))
@@ -706,7 +741,9 @@ STILL_EXPOSED = [
 ]  # fmt: skip
 
 
-def statuses(kind: str, build: Any, counted: tuple[str, ...], ignored: tuple[str, ...]) -> list[Any]:
+def statuses(
+    kind: str, build: Any, counted: tuple[str, ...], ignored: tuple[str, ...]
+) -> list[Any]:
     """One low value on a drug that is recorded with each status."""
     return [
         row(f"{kind} {status}", answer, LOW, build(status))

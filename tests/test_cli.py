@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -20,8 +20,9 @@ from click.testing import CliRunner, Result
 
 from cds_service.cli import main
 from cds_service.commands.server import is_loopback
+from cds_service.rulebook.files import KNOWLEDGE, read_toml
 from cds_service.settings import SETTINGS
-from tests.charts import REFERENCE, Json, alp, bundle, fixture, patient
+from tests.charts import REFERENCE, Json, alp, bundle, dose, fixture, patient
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUESTS = ROOT / "fhir_fixtures" / "requests"
@@ -30,12 +31,17 @@ INDEX = json.loads((ROOT / "fhir_fixtures" / "index.json").read_text(encoding="u
 SITUATIONS = {entry["name"]: entry["situation"] for entry in INDEX}
 PERSISTENT = str(REQUESTS / "persistent-low-alp.json")
 NORMAL = str(REQUESTS / "normal-alp.json")
+BUNDLE = str(PATIENTS / "persistent-low-alp.json")
 AS_OF = ("--as-of", REFERENCE.isoformat())
+NO_SETTINGS: Mapping[str, str] = {}
+OFF = {"CDS_AUTH": "off"}
 PATIENCE_SECONDS = 20.0
 """How long a real process may take to start or to end before the test fails."""
 
 
-def run(*arguments: str, given: bytes | None = None, **settings: str) -> Result:
+def run(
+    *arguments: str, given: bytes | None = None, settings: Mapping[str, str] = NO_SETTINGS
+) -> Result:
     """The command within this process, with these settings and no others."""
     unset = {s.name: None for s in SETTINGS}
     # Wide enough that no line is broken within a sentence.
@@ -43,15 +49,17 @@ def run(*arguments: str, given: bytes | None = None, **settings: str) -> Result:
     return CliRunner().invoke(main, arguments, input=given, env=environment)
 
 
-def evaluated(*arguments: str, given: bytes | None = None, **settings: str) -> list[Json]:
+def evaluated(
+    *arguments: str, given: bytes | None = None, settings: Mapping[str, str] = NO_SETTINGS
+) -> list[Json]:
     """What `evaluate --format json` says, a line for each patient."""
-    result = run("evaluate", "--format", "json", *arguments, given=given, **settings)
+    result = run("evaluate", "--format", "json", *arguments, given=given, settings=settings)
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def environment(**settings: str) -> dict[str, str]:
+def environment(settings: Mapping[str, str] = NO_SETTINGS) -> dict[str, str]:
     """The environment of a real process."""
     names = {s.name for s in SETTINGS}
     inherited = {k: v for k, v in os.environ.items() if k not in names}
@@ -62,12 +70,14 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cds_service", *arguments]
 
 
-def process(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def process(
+    *arguments: str, settings: Mapping[str, str] = NO_SETTINGS
+) -> subprocess.CompletedProcess[str]:
     """The command as a process of its own, run to its end."""
     return subprocess.run(
         command(*arguments),
         cwd=ROOT,
-        env=environment(**settings),
+        env=environment(settings),
         capture_output=True,
         encoding="utf-8",
         timeout=PATIENCE_SECONDS,
@@ -77,15 +87,15 @@ def process(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str
 
 @contextmanager
 def running(
-    *arguments: str, output: IO[str] | None = None, **settings: str
+    *arguments: str, output: IO[str], settings: Mapping[str, str] = NO_SETTINGS
 ) -> Iterator["subprocess.Popen[str]"]:
     """The command as a process that stays up; ended, whatever happens, when the test is over."""
     started = subprocess.Popen(
         command(*arguments),
         cwd=ROOT,
-        env=environment(**settings),
-        stdout=subprocess.PIPE if output is None else output,
-        stderr=subprocess.STDOUT if output is None else output,
+        env=environment(settings),
+        stdout=output,
+        stderr=subprocess.STDOUT,
         encoding="utf-8",
     )
     try:
@@ -93,7 +103,7 @@ def running(
     finally:
         if started.poll() is None:
             started.kill()
-        started.communicate(timeout=PATIENCE_SECONDS)
+        started.wait(timeout=PATIENCE_SECONDS)
 
 
 def written(folder: Path, name: str, content: Any) -> str:
@@ -141,7 +151,7 @@ def test_check_names_what_a_site_switched(tmp_path: Path) -> None:
         'version = "St Elsewhere 3"\n[situations]\npersistent-low-alp = "off"\n'
         'single-low-alp = "shadow"\nfracture-low-alp = "on"\n',
     )
-    result = run("check", CDS_POLICY=policy)
+    result = run("check", settings={"CDS_POLICY": policy})
     assert result.exit_code == 0
     assert "policy St Elsewhere 3:" in result.stdout
     switched = ["persistent-low-alp is off", "single-low-alp is shadow"]
@@ -149,11 +159,11 @@ def test_check_names_what_a_site_switched(tmp_path: Path) -> None:
 
 
 def test_check_needs_no_authentication_to_be_set_up() -> None:
-    assert run("check", CDS_AUTH="required").exit_code == 0
+    assert run("check", settings={"CDS_AUTH": "required"}).exit_code == 0
 
 
 def test_settings_that_are_empty_are_as_good_as_unset() -> None:
-    assert run("check", **{s.name: "" for s in SETTINGS}).output == run("check").output
+    assert run("check", settings={s.name: "" for s in SETTINGS}).output == run("check").output
 
 
 def test_version_is_that_of_the_package() -> None:
@@ -251,7 +261,7 @@ def test_a_bundle_is_asked_about_on_its_own_day(tmp_path: Path) -> None:
     assert (found["asOf"], found["situation"]) == ("2026-10-20", "single-low-alp")
 
 
-@pytest.mark.parametrize("timestamp", [None, "yesterday", 20261020, ["2026-10-20"]])
+@pytest.mark.parametrize("timestamp", [None, "yesterday", ["2026-10-20"]])
 def test_a_bundle_without_its_day_is_asked_about_today(tmp_path: Path, timestamp: Any) -> None:
     chart = bundle(patient(58), timestamp=timestamp)
     (found,) = evaluated(written(tmp_path, "chart.json", chart))
@@ -268,13 +278,13 @@ def test_as_of_is_the_day_of_the_question(folder: Path, day: str, situation: str
     assert (found["asOf"], found["situation"]) == (day, situation)
 
 
+TWO = {"persistent-low-alp": "persistent-low-alp", "normal-alp": "nothing-low"}
+
+
 def test_each_patient_of_a_bundle_is_asked_about(tmp_path: Path) -> None:
-    both = bundle(*(e["resource"] for n in SITUATIONS_OF_TWO for e in fixture(n)["entry"]))
+    both = bundle(*(e["resource"] for n in TWO for e in fixture(n)["entry"]))
     found = evaluated(written(tmp_path, "both.json", both))
-    assert {f["patient"]: f["situation"] for f in found} == SITUATIONS_OF_TWO
-
-
-SITUATIONS_OF_TWO = {"persistent-low-alp": "persistent-low-alp", "normal-alp": "nothing-low"}
+    assert {f["patient"]: f["situation"] for f in found} == TWO
 
 
 def test_explain_tells_facts_and_rows() -> None:
@@ -292,9 +302,9 @@ def test_explain_tells_every_row_of_a_silence_too() -> None:
     (found,) = evaluated(NORMAL, *AS_OF, "--explain")
     rows = {r["situation"]: r["outcome"] for r in found["rows"]}
     assert rows["nothing-low"] == "silence"
-    assert set(rows) == {p.stem for p in (ROOT / "cds_service/situations_files").glob("*")} | set(
-        rows
-    )
+    files = {p.stem: read_toml(p) for p in (KNOWLEDGE / "situations").glob("*.toml")}
+    asked = {slug for slug, toml in files.items() if "patient-view" in toml["hooks"]}
+    assert set(rows) == asked
     assert all(r["reason"] for r in found["rows"])
 
 
@@ -305,14 +315,14 @@ def test_rows_are_told_only_when_asked_for() -> None:
 
 def test_explain_tells_what_a_site_switched_off(tmp_path: Path) -> None:
     policy = written(tmp_path, "site.toml", '[situations]\npersistent-low-alp = "off"')
-    (found,) = evaluated(PERSISTENT, *AS_OF, "--explain", CDS_POLICY=policy)
+    (found,) = evaluated(PERSISTENT, *AS_OF, "--explain", settings={"CDS_POLICY": policy})
     assert ("persistent-low-alp", "off") in {(r["situation"], r["outcome"]) for r in found["rows"]}
     assert found["situation"] != "persistent-low-alp"
 
 
 def test_shadow_is_told_on_the_terminal(tmp_path: Path) -> None:
     policy = written(tmp_path, "site.toml", '[situations]\npersistent-low-alp = "shadow"')
-    result = run("evaluate", PERSISTENT, *AS_OF, CDS_POLICY=policy)
+    result = run("evaluate", PERSISTENT, *AS_OF, settings={"CDS_POLICY": policy})
     assert "In shadow: persistent-low-alp" in result.stdout
 
 
@@ -323,9 +333,24 @@ def test_hook_is_the_hook_asked_as(folder: Path) -> None:
 
 
 def test_hook_overrules_that_of_the_request(tmp_path: Path) -> None:
-    path = written(tmp_path, "request.json", {**request(), "hook": "order-sign"})
+    path = written(tmp_path, "request.json", {**request(), "hook": "encounter-start"})
     (found,) = evaluated(path, *AS_OF, "--hook", "patient-view")
     assert found["hook"] == "patient-view"
+
+
+@pytest.mark.parametrize("options", [[], ["--hook", "order-select"], ["--hook", "order-sign"]])
+def test_a_drafted_drug_is_asked_about_at_the_order(options: list[str]) -> None:
+    (found,) = evaluated(BUNDLE, *AS_OF, "--draft", "alendronate", *options)
+    assert found["hook"] == (options or ["", "order-sign"])[1]
+    assert found["situation"] == "persistent-low-alp-antiresorptive-order"
+    assert [c["indicator"] for c in found["cards"]] == ["warning"]
+
+
+def test_an_order_that_ends_denosumab_is_asked_about(tmp_path: Path) -> None:
+    chart = bundle(patient(69), alp(28, -900, 35), alp(27, -20, 35), dose("denosumab", -150))
+    path = written(tmp_path, "chart.json", chart)
+    (ending,) = evaluated(path, "--draft", "denosumab", "--end")
+    assert (ending["hook"], ending["situation"]) == ("order-sign", "denosumab-gap")
 
 
 @pytest.mark.parametrize("name", ["chart[final].json", "[/bold].json", "[red]chart.json"])
@@ -377,7 +402,7 @@ BAD_FILES: list[tuple[str, Any, str]] = [
     ("a Bundle whose entry is a number", {"resourceType": "Bundle", "entry": 5}, "no Patient"),
     ("a Bundle of nulls", collection(None, {"resource": None}), "no Patient"),
     ("a hook that is a number", {**request(), "hook": 5}, "hook"),
-    ("a hook that is not answered", {**request(), "hook": "order-sign"}, "answers the hook"),
+    ("a hook that is not answered", {**request(), "hook": "encounter-start"}, "answers the hook"),
     (
         "a request without context",
         {k: v for k, v in request().items() if k != "context"},
@@ -423,11 +448,33 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     refused(run("evaluate", str(tmp_path)), f"{tmp_path}: ", "no .json file")
 
 
-@pytest.mark.parametrize("hook", ["order-select", "order-sign"])
-@pytest.mark.parametrize("folder", [REQUESTS, PATIENTS], ids=["hook request", "Bundle"])
-def test_a_hook_that_no_service_answers(folder: Path, hook: str) -> None:
-    path = str(folder / "persistent-low-alp.json")
-    refused(run("evaluate", path, "--hook", hook), f"{path}: ", "patient-view")
+@pytest.mark.parametrize(
+    "path, options, says",
+    [
+        (BUNDLE, ["--hook", "order-sign"], "--draft"),
+        (BUNDLE, ["--hook", "order-select"], "--draft"),
+        (BUNDLE, ["--hook", "patient-view", "--draft", "denosumab"], "--draft"),
+        (BUNDLE, ["--draft", "aspirin"], "alendronate"),
+        (BUNDLE, ["--draft", "vitamin-b6"], "alendronate"),
+        (BUNDLE, ["--end"], "--draft"),
+        (PERSISTENT, ["--draft", "denosumab"], "--draft"),
+        (PERSISTENT, ["--hook", "order-sign"], "context.draftOrders"),
+        (PERSISTENT, ["--hook", "order-select"], "context.draftOrders"),
+    ],
+    ids=[
+        "order-sign without a draft",
+        "order-select without a draft",
+        "a draft at patient-view",
+        "a draft of another drug",
+        "a draft of a drug that is no antiresorptive",
+        "the end of nothing",
+        "a draft beside a hook request",
+        "a request without drafts as order-sign",
+        "a request without drafts as order-select",
+    ],
+)
+def test_options_that_do_not_fit(path: str, options: list[str], says: str) -> None:
+    refused(run("evaluate", path, *options), says)
 
 
 def test_what_came_before_a_bad_file_is_still_told(tmp_path: Path) -> None:
@@ -497,12 +544,12 @@ BAD_SETTINGS = [
     "name, value, right", BAD_SETTINGS, ids=[f"{n}={v[:20]}" for n, v, _ in BAD_SETTINGS]
 )
 def test_a_setting_that_is_wrong(name: str, value: str, right: str) -> None:
-    refused(run("check", **{name: value}), f"{name} is ", right)
+    refused(run("check", settings={name: value}), f"{name} is ", right)
 
 
 @pytest.mark.parametrize("value, right", [("1024", 0), ("1073741824", 0), ("1023", 2)])
 def test_limits_of_the_body_size(value: str, right: int) -> None:
-    assert run("check", CDS_MAX_BODY_BYTES=value).exit_code == right
+    assert run("check", settings={"CDS_MAX_BODY_BYTES": value}).exit_code == right
 
 
 IN_PROCESS = {
@@ -514,7 +561,7 @@ IN_PROCESS = {
 
 @pytest.mark.parametrize("arguments", IN_PROCESS.values(), ids=IN_PROCESS)
 def test_every_command_refuses_a_wrong_setting(arguments: tuple[str, ...]) -> None:
-    refused(run(*arguments, CDS_AUTH="maybe"), "CDS_AUTH is 'maybe'")
+    refused(run(*arguments, settings={"CDS_AUTH": "maybe"}), "CDS_AUTH is 'maybe'")
 
 
 @pytest.mark.parametrize("arguments", IN_PROCESS.values(), ids=IN_PROCESS)
@@ -522,7 +569,7 @@ def test_every_command_refuses_a_policy_that_is_not_there(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     path = str(tmp_path / "nowhere.toml")
-    refused(run(*arguments, CDS_POLICY=path), f"{path}: cannot be read")
+    refused(run(*arguments, settings={"CDS_POLICY": path}), f"{path}: cannot be read")
 
 
 @pytest.mark.parametrize("arguments", IN_PROCESS.values(), ids=IN_PROCESS)
@@ -530,22 +577,22 @@ def test_every_command_refuses_a_policy_that_is_wrong(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     path = written(tmp_path, "site.toml", "[alp]\nadult_femal = 30")
-    refused(run(*arguments, CDS_POLICY=path), f"{path}: unknown key alp.adult_femal")
+    refused(run(*arguments, settings={"CDS_POLICY": path}), f"{path}: unknown key alp.adult_femal")
 
 
 # serve: real processes only, for what is not refused stays up
 
 
 def test_serve_refuses_without_authentication_unless_it_is_off() -> None:
-    for settings in ({}, {"CDS_AUTH": "required"}):
-        done = process("serve", **settings)
+    for settings in (NO_SETTINGS, {"CDS_AUTH": "required"}):
+        done = process("serve", settings=settings)
         assert (done.returncode, done.stdout) == (2, "")
         says_one_line(done.stderr, "CDS_AUTH=required", "CDS_AUTH=off")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])  # noqa: S104  (it is refused)
 def test_serve_without_authentication_stays_on_loopback(host: str) -> None:
-    done = process("serve", "--host", host, CDS_AUTH="off")
+    done = process("serve", "--host", host, settings=OFF)
     assert (done.returncode, done.stdout) == (2, "")
     says_one_line(done.stderr, host, "--open-to-network")
 
@@ -581,7 +628,7 @@ def test_loopback_is_an_address_of_this_machine(host: str, loopback: bool) -> No
     ids=["CDS_AUTH", "CDS_MAX_BODY_BYTES", "CDS_POLICY"],
 )
 def test_serve_refuses_a_wrong_setting(settings: dict[str, str], says: str) -> None:
-    done = process("serve", "--port", str(free_port()), **settings)
+    done = process("serve", "--port", str(free_port()), settings=settings)
     assert (done.returncode, done.stdout) == (2, "")
     says_one_line(done.stderr, says)
 
@@ -597,7 +644,7 @@ def answering(base: str, started: "subprocess.Popen[str]") -> requests.Response:
     """Its first answer. Fails when the process ends or takes too long."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        assert started.poll() is None, started.communicate()[0]
+        assert started.poll() is None, "it ended"
         try:
             return requests.get(f"{base}/cds-services", timeout=5)
         except requests.ConnectionError:
@@ -613,11 +660,11 @@ def test_serve_answers_and_ends_cleanly(tmp_path: Path, end: signal.Signals) -> 
     options = ("--port", str(port), "--workers", "2", "--threads", "2")
     with (
         log.open("w", encoding="utf-8") as output,
-        running("serve", *options, output=output, CDS_AUTH="off") as server,
+        running("serve", *options, output=output, settings=OFF) as server,
     ):
         found = answering(base, server)
         assert found.status_code == 200
-        assert [s["id"] for s in found.json()["services"]] == ["low-alp-patient-view"]
+        assert "low-alp-patient-view" in [s["id"] for s in found.json()["services"]]
         answer = requests.post(
             f"{base}/cds-services/low-alp-patient-view", json=request(), timeout=10
         )
@@ -651,7 +698,7 @@ def test_demo_shows_cards_and_ends() -> None:
 def test_demo_shows_the_same_cards_on_any_day(tmp_path: Path) -> None:
     """A site policy holds in the demo too."""
     policy = written(tmp_path, "site.toml", '[situations]\npersistent-low-alp = "off"')
-    done = process("demo", "--once", "--port", "0", CDS_POLICY=policy)
+    done = process("demo", "--once", "--port", "0", settings={"CDS_POLICY": policy})
     assert done.returncode == 0, done.stderr
     assert "Data as of 1 Nov 2026" in done.stdout
     assert "ALP persistently low (31 and 27 U/L)" not in done.stdout

@@ -60,14 +60,14 @@ def shaped(shape: str, code: Json) -> tuple[Json, list[Json]]:
 
 def decided(advisor: Advisor, kind: str, medication: Json, beside: list[Json]) -> Decision:
     """The decision for a chart, or a draft, with that drug."""
-    chart = [alp(26, -400, 35), alp(28, -60, 35), *beside]
+    chart = [alp(26, -400, 35), alp(28, -60, 35)]
+    written = [resource(kind, medication), *beside]
     hook, drafts = "patient-view", []
     if kind == "MedicationRequest":
-        hook, drafts = "order-sign", [resource(kind, medication)]
+        hook, drafts = "order-sign", written
     else:
-        chart.append(resource(kind, medication))
+        chart += written
     request = next(hook_requests(bundle(*chart), hook, advisor.rulebook.terminology, drafts))
-    # Nothing refers to the Medication in the prefetch but the draft: keep it there all the same.
     return advisor.answer(decode(msgspec.json.encode(request), HOOKS), REFERENCE).decision
 
 

@@ -13,6 +13,7 @@ from cds_service.assessment.calendar import months_after
 from cds_service.assessment.exposure import Window
 from cds_service.assessment.limits import Limit, NoLimit, limit_as_printed, limit_for
 from cds_service.assessment.pregnancy import Pregnancy
+from cds_service.assessment.spans import Spans
 from cds_service.assessment.specimen import Contamination, Suspicion, contamination, suspicion
 from cds_service.policy import Policy
 from cds_service.quantity import Quantity
@@ -21,6 +22,7 @@ from cds_service.record import LabResult, PatientRecord, RecordedDate, age_at
 Exclusion = Literal["acute illness", "suspect specimen", "asfotase alfa"]
 # Laboratories in a zone ahead of ours may date a sample tomorrow.
 _CLOCK_TOLERANCE = timedelta(days=1)
+_DAY = timedelta(days=1)
 
 
 class AlpValue(msgspec.Struct, frozen=True):
@@ -134,9 +136,32 @@ class _Judge:
     ) -> None:
         self._record = record
         self._pregnant = pregnant
-        self._asfotase = asfotase
+        self._asfotase = Spans((w.start, w.end) for w in asfotase)
         self._policy = policy
         self._as_of = as_of
+
+    @cached_property
+    def _acute(self) -> Spans:
+        """Stays and procedures with the days after them, in which ALP is low for a time."""
+        acute = self._policy.acute
+        after_stay = timedelta(days=acute.days_after_stay)
+        unclosed = timedelta(days=acute.open_stay_days)
+        after_procedure = timedelta(days=acute.days_after_procedure)
+        spans = [
+            (s.start.first, (s.end.last if s.end else s.start.last + unclosed) + after_stay)
+            for s in self._record.stays
+            if s.start is not None
+        ]
+        spans += [
+            (p.performed.first, (p.ended or p.performed).last + after_procedure)
+            for p in self._record.procedures
+            if p.concept == "major-surgery-or-transfusion" and p.performed is not None
+        ]
+        return Spans((begun - _DAY, ended) for begun, ended in spans)
+
+    @cached_property
+    def _acute_encounters(self) -> frozenset[str]:
+        return frozenset(s.reference for s in self._record.stays if s.reference)
 
     @cached_property
     def _signs(self) -> Contamination:
@@ -154,7 +179,7 @@ class _Judge:
         except NoLimit as error:
             return AlpValue(result, day, problem=str(error))
         low = _is_low(result.quantity, limit)
-        suspect = suspicion(result, self._signs, self._policy) if low else None
+        suspect = suspicion(result, self._signs) if low else None
         return AlpValue(
             result=result,
             day=day,
@@ -183,11 +208,11 @@ class _Judge:
     def _exclusion(
         self, result: LabResult, day: RecordedDate, suspect: Suspicion | None
     ) -> Exclusion | None:
-        if any(w.holds(day) for w in self._asfotase):
+        if self._asfotase.holds(day):
             return "asfotase alfa"
         if suspect is not None:
             return "suspect specimen"
-        if _acutely_ill(result, day, self._record, self._policy):
+        if result.encounter in self._acute_encounters or self._acute.holds(day):
             return "acute illness"
         return None
 
@@ -203,29 +228,6 @@ def _is_low(quantity: Quantity, limit: Limit) -> bool | None:
             return False if value >= limit.value else None
         case _:
             return value < limit.value
-
-
-def _acutely_ill(
-    result: LabResult, day: RecordedDate, record: PatientRecord, policy: Policy
-) -> bool:
-    after_stay = timedelta(days=policy.acute.days_after_stay)
-    unclosed = timedelta(days=policy.acute.open_stay_days)
-    for stay in record.stays:
-        if stay.reference is not None and stay.reference == result.encounter:
-            return True
-        if stay.start is None:
-            continue
-        ended = stay.end.last if stay.end else stay.start.last + unclosed
-        if stay.start.first <= day.last and day.first <= ended + after_stay:
-            return True
-    after_procedure = timedelta(days=policy.acute.days_after_procedure)
-    return any(
-        p.concept == "major-surgery-or-transfusion"
-        and p.performed is not None
-        and p.performed.first <= day.last
-        and day.first <= (p.ended or p.performed).last + after_procedure
-        for p in record.procedures
-    )
 
 
 def _once(values: Iterable[AlpValue]) -> Iterable[AlpValue]:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import msgspec
 
 from cds_service.assessment.calendar import months_after
+from cds_service.assessment.spans import Spans
 from cds_service.drugs import Drug
 from cds_service.policy import Policy, Residual
 from cds_service.record import DrugUse, RecordedDate
@@ -37,9 +38,13 @@ class Exposure(msgspec.Struct, frozen=True):
     """Earliest possible day of the first dose; None when never exposed or when any start is unknown."""
     denosumab_last: date | None = None
     """Last known denosumab dose; None when never given, undated, or said to be ongoing."""
+    covered: Spans = Spans(())
+    """All windows together."""
 
     def window(self, day: RecordedDate) -> Window | None:
         """The window that explains a sample of that day; the one begun last when several do."""
+        if not self.covered.holds(day):
+            return None
         found = [w for w in self.windows if w.holds(day)]
         return max(found, key=lambda w: w.start or date.min) if found else None
 
@@ -72,6 +77,7 @@ def exposure(
     return Exposure(
         uses=tuple(ordered),
         windows=tuple(windows),
+        covered=Spans((w.start, w.end) for w in windows),
         first_dose=min(starts) if complete else None,
         denosumab_last=_denosumab_last(ordered, drugs),
     )

@@ -43,6 +43,8 @@ class Decoded(msgspec.Struct, frozen=True):
     """URL of the next page: there is more than what came."""
     outcome: bool = False
     """The server said, beside or instead of results, that something went wrong."""
+    useless: int = 0
+    """Entries without a resource, or with one of a type that no rule reads."""
 
 
 class NotFhir(ValueError):
@@ -65,6 +67,8 @@ def decode(value: FhirValue, key: str) -> Decoded:
 def _well_formed(value: AnyResource | Bundle | None) -> Decoded:
     if isinstance(value, Bundle):
         return _bundle(value.entry or (), value.link or (), ())
+    if isinstance(value, OperationOutcome):
+        return Decoded(outcome=True)  # instead of results it means failure, however mildly put
     return _bundle((Entry(resource=value),), (), ())
 
 
@@ -78,15 +82,19 @@ def contained(raws: tuple[msgspec.Raw, ...] | None) -> Iterator[Medication | Spe
 
 
 def _bundle(
-    entries: tuple[Entry, ...], links: tuple[Link, ...], unread: tuple[Unread, ...]
+    entries: tuple[Entry, ...],
+    links: tuple[Link, ...],
+    unread: tuple[Unread, ...],
+    useless: int = 0,
 ) -> Decoded:
+    useless += sum(e.resource is None for e in entries)
     outcomes = [e.resource for e in entries if isinstance(e.resource, OperationOutcome)]
     if outcomes or any(e.resource is None for e in entries):
         entries = tuple(
             e for e in entries if e.resource and not isinstance(e.resource, OperationOutcome)
         )
     following = next((link.url for link in links if link.relation == "next"), None)
-    return Decoded(entries, unread, following, any(map(_is_failure, outcomes)))
+    return Decoded(entries, unread, following, any(map(_is_failure, outcomes)), useless)
 
 
 def _is_failure(outcome: OperationOutcome) -> bool:
@@ -109,6 +117,7 @@ def _entry_by_entry(raw: bytes | msgspec.Raw, key: str) -> Decoded:
         raise NotFhir("the Bundle's entries are not a list") from error
     entries: list[Entry] = []
     unread: list[Unread] = []
+    useless = 0
     for index, raw_entry in enumerate(bundle.entry or ()):
         try:
             outer = _raw_entry.decode(raw_entry)
@@ -120,14 +129,16 @@ def _entry_by_entry(raw: bytes | msgspec.Raw, key: str) -> Decoded:
             unread.append(problem)
         elif read is not None:
             entries.append(Entry(outer.fullUrl, read))
-    return _bundle(tuple(entries), bundle.link or (), tuple(unread))
+        else:
+            useless += 1
+    return _bundle(tuple(entries), bundle.link or (), tuple(unread), useless)
 
 
 def _one(raw: bytes | msgspec.Raw, key: str) -> Decoded:
     read, problem = _resource_of(raw, key)
     if problem is not None:
         return Decoded(unread=(problem,))
-    return _bundle((Entry(resource=read),) if read is not None else (), (), ())
+    return _well_formed(read) if read is not None else Decoded(useless=1)
 
 
 def _resource_of(raw: bytes | msgspec.Raw, where: str) -> tuple[AnyResource | None, Unread | None]:

@@ -6,6 +6,8 @@ from functools import lru_cache
 
 from cds_service.record import RecordedDate
 
+_EARLIEST, _LATEST = 1800, 2200
+
 
 @lru_cache(maxsize=4096)
 def recorded_date(text: str | None) -> RecordedDate | None:
@@ -16,6 +18,12 @@ def recorded_date(text: str | None) -> RecordedDate | None:
     """
     if not text:
         return None
+    found = _read(text)
+    # 9999-12-31 and 0001-01-01 are how some systems write "open": no day that anyone lived on.
+    return found if found and _EARLIEST <= found.first.year <= _LATEST else None
+
+
+def _read(text: str) -> RecordedDate | None:
     try:
         if len(text) >= 10:
             day = date.fromisoformat(text[:10]) if text[4] == "-" else None

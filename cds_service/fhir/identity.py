@@ -4,7 +4,16 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from cds_service.fhir.resources import AboutPatient, AnyResource, Entry, Meta, Patient
+from cds_service.fhir.resources import (
+    AboutPatient,
+    AnyResource,
+    Entry,
+    Meta,
+    Observation,
+    Patient,
+    Quantity,
+    ReferenceRange,
+)
 from cds_service.record import Unread
 
 FOREIGN = "it belongs to another patient"
@@ -56,14 +65,27 @@ def newest_copies(entries: Sequence[Entry]) -> Sequence[Entry]:
     return [*kept.values(), *without_id]
 
 
-def _rank(entry: Entry) -> tuple[str, str]:
+def _rank(entry: Entry) -> tuple[bool, str, str]:
     resource = entry.resource
     assert resource is not None  # noqa: S101  (the caller has seen its id)
     try:
         updated = msgspec.json.decode(resource.meta, type=Meta | None)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         updated = None
-    return (updated.lastUpdated or "" if updated else "", repr(resource))
+    when = updated.lastUpdated or "" if updated else ""
+    return (_readable(resource), when, repr(resource))
+
+
+def _readable(resource: AnyResource) -> bool:
+    """Whether value and range of a result can be read: a broken copy must not displace a whole one."""
+    if not isinstance(resource, Observation):
+        return True
+    try:
+        msgspec.json.decode(resource.valueQuantity, type=Quantity | None)
+        msgspec.json.decode(resource.referenceRange, type=tuple[ReferenceRange, ...] | None)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def unread(resource: AnyResource, reason: str) -> Unread:

@@ -7,6 +7,7 @@ from cds_service.drugs import DrugList, Recognised
 from cds_service.fhir import resources as r
 from cds_service.fhir.bundles import contained
 from cds_service.fhir.dates import recorded_date
+from cds_service.quantity import writable
 from cds_service.record import DrugUse, RecordedDate
 
 # What says that nothing was taken. Every other status, `unknown` too, is evidence of exposure:
@@ -151,7 +152,7 @@ def _administration(use: r.MedicationAdministration, drug: Recognised) -> DrugUs
 def _dispense(use: r.MedicationDispense, drug: Recognised) -> DrugUse:
     day = recorded_date(use.whenHandedOver or use.whenPrepared)
     supply = use.daysSupply.value if use.daysSupply else None
-    if day is None or supply is None or not 1 < supply <= _LONGEST_SUPPLY:
+    if day is None or supply is None or not writable(supply) or not 1 < supply <= _LONGEST_SUPPLY:
         return _dose(use, drug, day)
     lasts = timedelta(days=int(supply))
     return DrugUse(

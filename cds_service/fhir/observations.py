@@ -66,6 +66,7 @@ _CLASSES: Mapping[str, Classification] = {
     "answer-variant-absent": "negative",
 }
 _ZYGOSITY = {"answer-heterozygous": "heterozygous", "answer-homozygous": "homozygous"}
+_FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _LONGEST_UNIT = 16
 _given = msgspec.json.Decoder(r.Quantity | None)
 _ranges = msgspec.json.Decoder(tuple[r.ReferenceRange, ...] | None)
@@ -207,7 +208,7 @@ class ObservationReader:
             low=low,
             high=high,
             problem=problem,
-            reference=f"Observation/{observation.id}" if observation.id else None,
+            reference=_reference(observation),
             taken_at=taken_at,
             specimen=observation.specimen.reference if observation.specimen else None,
             tube=self._tube(observation) if concept == ALP else None,
@@ -266,6 +267,12 @@ class ObservationReader:
                 zygosity = next((_ZYGOSITY[a] for a in answers if a in _ZYGOSITY), None)
                 return GeneResult(classification, zygosity, _taken(observation)[0])
         return None
+
+
+def _reference(observation: r.Observation) -> str | None:
+    """`Observation/id`, when the id is one: it goes into orders, as a reference."""
+    identity = observation.id
+    return f"Observation/{identity}" if identity and _FHIR_ID.fullmatch(identity) else None
 
 
 def age_on(born: RecordedDate | None, taken: RecordedDate | None) -> AgeAt | None:
@@ -351,6 +358,8 @@ def _fits_age(given: r.ReferenceRange, age: AgeAt | None) -> bool:
     if given.age is None or age is None:
         return True
     low, high = given.age.low, given.age.high
+    if any(q and q.value is not None and not writable(q.value) for q in (low, high)):
+        return True
     if any(q and (q.code or q.unit) not in ("a", "year", "years", None) for q in (low, high)):
         return True
     return not (

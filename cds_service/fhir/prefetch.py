@@ -6,14 +6,14 @@ else degrades, and the card says what was not known.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
 from cds_service.errors import DataUnavailable
 from cds_service.fhir import resources as r
 from cds_service.fhir.bundles import Decoded, NotFhir, decode
-from cds_service.fhir.identity import FOREIGN, Subject
+from cds_service.fhir.identity import Subject
 from cds_service.record import Unread
 from cds_service.terminology import Terminology
 
@@ -61,6 +61,21 @@ _NAMES = {
     "encounters": "hospital stays",
     "serviceRequests": "orders already placed",
     "pregnancy": "pregnancy status and due date",
+}
+
+_TYPES: Mapping[str, type[r.Resource]] = {
+    PATIENT: r.Patient,
+    ALP: r.Observation,
+    "laboratory": r.Observation,
+    "medicationStatements": r.MedicationStatement,
+    "medicationRequests": r.MedicationRequest,
+    "medicationAdministrations": r.MedicationAdministration,
+    "medicationDispenses": r.MedicationDispense,
+    "conditions": r.Condition,
+    "procedures": r.Procedure,
+    "encounters": r.Encounter,
+    "serviceRequests": r.ServiceRequest,
+    "pregnancy": r.Observation,
 }
 
 
@@ -119,7 +134,7 @@ def collect(prefetch: Mapping[str, r.FhirValue], patient_id: str) -> Prefetched:
     Raises DataUnavailable (412) naming the key when required data did not come.
     """
     values = {key: _value(key, prefetch) for key in _NAMES}
-    _require_medications(values)
+    _require_medications(values, patient_id)
     _require(ALP, values[ALP])
     patient = _patient(values[PATIENT], patient_id)
     _require_own(ALP, values[ALP], patient_id)
@@ -147,8 +162,9 @@ def _value(key: str, prefetch: Mapping[str, r.FhirValue]) -> _Value:
         return _Value("failed", cause=f"is not FHIR JSON ({error})")
     if decoded.outcome and not decoded.entries:
         return _Value("failed", decoded, "is an OperationOutcome: the EHR could not look")
-    if decoded.unread and not decoded.entries:
-        return _Value("failed", decoded, "holds entries, but none that could be read")
+    own = any(isinstance(e.resource, _TYPES[key]) for e in decoded.entries)
+    if not own and (decoded.entries or decoded.unread or decoded.useless):
+        return _Value("failed", decoded, "holds entries, but none that could be read as asked for")
     return _Value("satisfied", decoded)
 
 
@@ -161,26 +177,34 @@ def _require(key: str, value: _Value) -> None:
         )
 
 
+def _own(key: str, value: _Value, patient_id: str) -> bool:
+    """Whether a key holds anything of this patient, or says that there is nothing.
+
+    Results of somebody else, or of nobody, are a fault of the call: not a patient without results.
+    """
+    entries = [e for e in value.decoded.entries if isinstance(e.resource, _TYPES[key])]
+    subject = Subject(patient_id, value.decoded.entries)
+    return not entries or any(
+        subject.problem(cast("r.AboutPatient", e.resource)) is None for e in entries
+    )
+
+
 def _require_own(key: str, value: _Value, patient_id: str) -> None:
-    """Results of somebody else only are a fault of the call, not a patient without results."""
-    entries = value.decoded.entries
-    subject = Subject(patient_id, entries)
-    problems = {
-        subject.problem(e.resource) for e in entries if isinstance(e.resource, r.Observation)
-    }
-    if problems and FOREIGN in problems and None not in problems:
+    if not _own(key, value, patient_id):
         raise DataUnavailable(
-            f"Prefetch key '{key}' holds only entries of another patient than context.patientId.",
+            f"Prefetch key '{key}' holds only entries that are not about context.patientId.",
             where=f"prefetch.{key}",
         )
 
 
-def _require_medications(values: Mapping[str, _Value]) -> None:
-    if any(values[key].state in ("satisfied", "none") for key in MEDICATIONS):
-        return
+def _require_medications(values: Mapping[str, _Value], patient_id: str) -> None:
+    for key in MEDICATIONS:
+        known = values[key].state in ("satisfied", "none")
+        if known and _own(key, values[key], patient_id):
+            return
     raise DataUnavailable(
-        f"None of the prefetch keys {', '.join(MEDICATIONS)} was sent as data. At least one is"
-        " required: treatment cannot be told from disease without it.",
+        f"None of the prefetch keys {', '.join(MEDICATIONS)} was sent as data of this patient. At"
+        " least one is required: treatment cannot be told from disease without it.",
         where="prefetch",
     )
 

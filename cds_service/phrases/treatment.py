@@ -78,7 +78,7 @@ def exposure_lines(a: Assessment) -> list[str]:
             )
         elif doses:
             parts.append(f"dose {span(doses[0])}")
-        parts += dict.fromkeys(span(u) for u in group if u not in doses)
+        parts += dict.fromkeys(span(u) for u in group if not (u.is_dose and u.start))
         note = " (recognised by name only)" if all(u.text_only for u in group) else ""
         earlier = f"{len(parts) - _MOST_PERIODS} earlier; " if len(parts) > _MOST_PERIODS else ""
         lines.append(f"{a.drugs[drug].label}: {earlier}{'; '.join(parts[-_MOST_PERIODS:])}{note}")

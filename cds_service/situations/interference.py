@@ -78,4 +78,4 @@ def _since(a: Assessment) -> date:
 
 
 def _unexplained_lows(a: Assessment) -> list[AlpValue]:
-    return [v for v in a.alp.lows if a.exposure.window(v.day) is None]
+    return [v for v in a.alp.lows if not a.exposure.covered.holds(v.day)]

@@ -8,7 +8,7 @@ from datetime import date
 import msgspec
 from flask import Blueprint, Response, request
 
-from cds_service.errors import RequestError, UnknownService, UnsupportedMedia
+from cds_service.errors import BodyTooLarge, RequestError, UnknownService, UnsupportedMedia
 from cds_service.guidance import Advisor, Answer
 from cds_service.hooks import card
 from cds_service.hooks.request import decode
@@ -17,7 +17,7 @@ from cds_service.offered_services import SERVICES, discovery
 _log = logging.getLogger("cds_service")
 
 
-def blueprint(advisor: Advisor, today: Callable[[], date]) -> Blueprint:
+def blueprint(advisor: Advisor, today: Callable[[], date], max_bytes: int) -> Blueprint:
     """The routes of the CDS services."""
     routes = Blueprint("services", __name__)
     document = msgspec.json.encode(discovery(advisor.rulebook.terminology))
@@ -42,7 +42,10 @@ def blueprint(advisor: Advisor, today: Callable[[], date]) -> Blueprint:
             raise UnsupportedMedia("Send the call as Content-Type application/json.")
         if request.content_encoding:
             raise RequestError("Send the body without Content-Encoding.")
-        hook_request = decode(request.get_data(cache=False), (service.hook,))
+        body = request.get_data(cache=False)
+        if len(body) > max_bytes:
+            raise BodyTooLarge("The body is larger than this service accepts.")
+        hook_request = decode(body, (service.hook,))
         answer = advisor.answer(hook_request, today())
         _note(service.id, answer, started)
         return Response(card.encode(answer.response), content_type="application/json")
