@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 import click
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 
 from cds_service import rulebook
 from cds_service.app import create_app
@@ -71,7 +72,7 @@ def demo(port: int, once: bool) -> None:
     settings = msgspec.structs.replace(_settings(), auth="off")
     try:
         demonstration.run(settings, Console(), port=port, stay=not once)
-    except demonstration.CannotStart as error:
+    except (demonstration.CannotStart, KnowledgeError) as error:
         raise _Refusal(str(error)) from error
 
 
@@ -167,7 +168,7 @@ def _answer(advisor: Advisor, case: Case, day: date, *, explain: bool) -> Answer
 def _print(
     console: Console, advisor: Advisor, case: Case, answer: Answer, *, explain: bool
 ) -> None:
-    console.rule(f"[bold]{case.name}[/bold] ({case.hook})")
+    console.rule(f"[bold]{escape(case.name)}[/bold] ({case.hook})")
     if explain:
         terminal.show_explanation(console, answer.decision, advisor.rulebook)
     terminal.show_cards(console, answer.response.cards)

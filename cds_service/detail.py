@@ -135,7 +135,7 @@ def _table(a: Assessment, speaks_of: frozenset[str]) -> list[str]:
 def _values_shown(a: Assessment) -> list[AlpValue]:
     """The latest values, what came before treatment, and the first low; oldest first."""
     wanted = list(a.alp.counted[-_LATEST_ROWS:])
-    wanted += a.alp.lows[:1]
+    wanted += [*a.alp.lows[:1], *a.alp.lows[-2:]]
     wanted += [v for v in (baseline(a.alp, a.exposure, a.policy),) if v]
     wanted += [v for v in pre_treatment(a.alp, a.exposure) if v.low][-2:]
     wanted += a.alp.excluded_lows("suspect specimen")[-1:]
@@ -143,7 +143,8 @@ def _values_shown(a: Assessment) -> list[AlpValue]:
 
 
 def _alp_row(found: AlpValue, a: Assessment) -> str:
-    remark = limit_source(found, a) if found.limit and found.limit.origin != "laboratory" else ""
+    source = limit_source(found, a) if found.limit else ""
+    remark = "laboratory limit" if found.limit and found.limit.origin == "laboratory" else source
     verdict = "low" if found.low else "not low"
     if found.exclusion is not None:
         verdict = f"not counted: {found.exclusion}"

@@ -148,7 +148,7 @@ def _about(resource: Json, patient_id: str) -> bool:
     subject = resource.get("subject")
     if subject is None and resource.get("resourceType") != "Patient":
         return True
-    reference = subject.get("reference", "") if isinstance(subject, dict) else ""
-    return bool(
-        reference == f"Patient/{patient_id}" or reference.endswith(f"/Patient/{patient_id}")
-    )
+    reference = subject.get("reference") if isinstance(subject, dict) else None
+    if not isinstance(reference, str):
+        return False
+    return reference == f"Patient/{patient_id}" or reference.endswith(f"/Patient/{patient_id}")

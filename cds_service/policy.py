@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -21,7 +21,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Limits and levels are positive numbers that a laboratory could print."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, Decimal) and not 0 < value <= _LARGEST:
+            if isinstance(value, Decimal) and not (value.is_finite() and 0 < value <= _LARGEST):
                 raise ValueError(f"{name} is {value}; it is to lie above 0 and up to {_LARGEST}")
 
 
@@ -69,6 +69,9 @@ class AlpLimits(_Section, frozen=True, forbid_unknown_fields=True):
         for row in self.children:
             if (row.from_days is None) == (row.from_years is None):
                 raise ValueError("each row of children gives either from_days or from_years")
+        begins = [(r.from_years or 0) * 366 + (r.from_days or 0) for r in self.children]
+        if begins[0] != 0 or begins != sorted(set(begins)):
+            raise ValueError("the rows of children are to begin at birth and rise by age")
 
 
 class LookBack(_Section, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +118,12 @@ class Residual(_Section, frozen=True, forbid_unknown_fields=True):
     denosumab_rebound_months: Months
     asfotase_days: Days
 
+    def __post_init__(self) -> None:
+        """The rebound comes after the effect."""
+        super().__post_init__()
+        if self.denosumab_rebound_months <= self.denosumab_months:
+            raise ValueError("denosumab_rebound_months is to be more than denosumab_months")
+
 
 class AcuteIllness(_Section, frozen=True, forbid_unknown_fields=True):
     """Acute illness lowers ALP for a time."""
@@ -150,6 +159,14 @@ class PregnancyRules(_Section, frozen=True, forbid_unknown_fields=True):
     overdue_days: Days
     undated_recorded_after_days: Days
 
+    def __post_init__(self) -> None:
+        """The third trimester comes after the second."""
+        super().__post_init__()
+        if self.third_trimester_from_weeks <= self.second_trimester_from_weeks:
+            raise ValueError(
+                "third_trimester_from_weeks is to be more than second_trimester_from_weeks"
+            )
+
 
 class Children(_Section, frozen=True, forbid_unknown_fields=True):
     """Rows for children."""
@@ -178,6 +195,9 @@ class LocalCode(_Section, frozen=True, forbid_unknown_fields=True):
     display: str = ""
 
 
+SWITCHES: tuple[Switch, ...] = ("on", "off", "shadow")
+
+
 class Policy(_Section, frozen=True, forbid_unknown_fields=True):
     """Every default of the decision model in force at this site."""
 
@@ -193,5 +213,6 @@ class Policy(_Section, frozen=True, forbid_unknown_fields=True):
     children: Children
     audience: Audience
     orders: OrdersOffered
-    situations: Mapping[str, Switch] = {}
+    situations: Mapping[str, Any] = {}
+    """Switch of each situation; checked with the situations, which this value does not know."""
     local_codes: tuple[LocalCode, ...] = ()

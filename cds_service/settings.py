@@ -73,7 +73,10 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
 
 def _url(text: str) -> str:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise KnowledgeError(
             f"CDS_CANONICAL_URL is {text!r}; it is to be an absolute http or https URL"

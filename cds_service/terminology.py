@@ -19,6 +19,7 @@ NDC = "http://hl7.org/fhir/sid/ndc"
 
 # Systems whose codes are built so that a longer code is a kind of the shorter one.
 _HIERARCHICAL = frozenset({ICD_10_CM, ATC})
+_LONGEST_CODE = 12
 _NOTHING: tuple[str, ...] = ()
 _INJURY_CODE = re.compile(r"[A-Z]\d\w\.\w{3}[A-Z]")
 
@@ -104,7 +105,7 @@ class Terminology:
             self._roots[(system, code)] = (*known, value_set_id)
 
     def _ancestors(self, system: str, code: str) -> tuple[str, ...]:
-        for length in range(len(code), 2, -1):
+        for length in range(min(len(code), _LONGEST_CODE), 2, -1):
             found = self._roots.get((system, code[:length]))
             if found is not None:
                 return found

@@ -35,7 +35,7 @@ BUNDLE = str(PATIENTS / "persistent-low-alp.json")
 AS_OF = ("--as-of", REFERENCE.isoformat())
 NO_SETTINGS: Mapping[str, str] = {}
 OFF = {"CDS_AUTH": "off"}
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 30.0
 """How long a real process may take to start or to end before the test fails."""
 
 

@@ -80,21 +80,22 @@ def test_is_a_valid_value_set_of_its_name(path: Path) -> None:
     assert found.status in ("draft", "active")
 
 
+SAYS = {
+    "version": r"\d+\.\d+\.\d+",
+    "date": r"\d{4}-\d\d-\d\d",
+    "name": r"[A-Z][A-Za-z0-9_]{0,254}",
+    "title": r"\S.*\S",
+    "description": r"\S.*[.]",
+    "publisher": r"\S.*",
+    "copyright": r"\S.*",
+}
+
+
 @each
-@pytest.mark.parametrize(
-    "member, looks_like",
-    [
-        ("version", r"\d+\.\d+\.\d+"),
-        ("date", r"\d{4}-\d\d-\d\d"),
-        ("name", r"[A-Z][A-Za-z0-9_]{0,254}"),
-        ("title", r"\S.*\S"),
-        ("description", r"\S.*[.]"),
-        ("publisher", r"\S.*"),
-        ("copyright", r"\S.*"),
-    ],
-)
-def test_says_what_it_is(path: Path, member: str, looks_like: str) -> None:
-    assert re.fullmatch(looks_like, resource(path)[member])
+def test_says_what_it_is(path: Path) -> None:
+    found = resource(path)
+    for member, looks_like in SAYS.items():
+        assert re.fullmatch(looks_like, found[member]), member
 
 
 @each

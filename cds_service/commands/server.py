@@ -1,13 +1,12 @@
 """The production server: gunicorn with threads, stopped gracefully."""
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from gunicorn.app.base import BaseApplication
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
@@ -42,4 +41,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach that address."""
-    return host in _LOOPBACK or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

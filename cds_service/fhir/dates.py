@@ -1,11 +1,16 @@
 """FHIR date and dateTime text read as the days it may mean."""
 
 import calendar
+import re
 from datetime import date
 from functools import lru_cache
 
 from cds_service.record import RecordedDate
 
+# A space in place of the T is invalid and common.
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(?:$|[T ])", re.ASCII)
+_MONTH = re.compile(r"\d{4}-\d\d", re.ASCII)
+_YEAR = re.compile(r"\d{4}", re.ASCII)
 _EARLIEST, _LATEST = 1800, 2200
 
 
@@ -25,15 +30,15 @@ def recorded_date(text: str | None) -> RecordedDate | None:
 
 def _read(text: str) -> RecordedDate | None:
     try:
-        if len(text) >= 10:
-            day = date.fromisoformat(text[:10]) if text[4] == "-" else None
-            return RecordedDate(day, day) if day else None
-        if len(text) == 7 and text[4] == "-":
+        if _DAY.match(text):
+            day = date.fromisoformat(text[:10])
+            return RecordedDate(day, day)
+        if _MONTH.fullmatch(text):
             year, month = int(text[:4]), int(text[5:])
             return RecordedDate(
                 date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])
             )
-        if len(text) == 4:
+        if _YEAR.fullmatch(text):
             return RecordedDate(date(int(text), 1, 1), date(int(text), 12, 31))
     except ValueError:
         return None

@@ -12,7 +12,7 @@ import msgspec
 from cds_service.decision import Row
 from cds_service.drugs import Drug, DrugList
 from cds_service.errors import KnowledgeError
-from cds_service.policy import Policy
+from cds_service.policy import SWITCHES, Policy
 from cds_service.quantity import Units
 from cds_service.rulebook.files import (
     KNOWLEDGE,
@@ -165,11 +165,16 @@ def _check_switches(
     site_policy: Path | None,
 ) -> None:
     file = site_policy or KNOWLEDGE / "policy.toml"
-    for slug in policy.situations:
+    for slug, switch in policy.situations.items():
         if slug not in situations:
             raise KnowledgeError(
                 f"{file}: situations.{slug}: there is no such situation;"
                 f" known are {', '.join(sorted(situations))}"
+            )
+        if switch not in SWITCHES:
+            raise KnowledgeError(
+                f"{file}: situations.{slug}: {switch!r} is no switch; it is to be one of"
+                f" {', '.join(map(repr, SWITCHES))}"
             )
         if situations[slug].kind == "silence":
             raise KnowledgeError(

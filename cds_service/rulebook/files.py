@@ -36,7 +36,7 @@ def convert(value: object, kind: type[_T], path: Path, where: str = "") -> _T:
     """A checked value of that type; the message names file, key and what would be right."""
     try:
         return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ArithmeticError) as error:
         raise KnowledgeError(_explain(error, kind, path, where)) from error
 
 
@@ -127,7 +127,7 @@ def _value_set(resource: Mapping[str, Any]) -> ValueSet:
     return ValueSet(resource["id"], resource["title"], tuple(concepts), tuple(roots))
 
 
-def _explain(error: msgspec.ValidationError, kind: type, path: Path, where: str) -> str:
+def _explain(error: Exception, kind: type, path: Path, where: str) -> str:
     text = str(error)
     unknown = _UNKNOWN.search(text)
     prefix = f"{path}: [{where}] " if where else f"{path}: "
@@ -144,7 +144,13 @@ def _fields(kind: Any, table: str) -> list[str]:
     """The keys that a table of a struct may have."""
     for name in filter(None, table.split(".")):
         field = re.sub(r"\[.*\]", "", name)
-        annotation = {f.name: f.type for f in msgspec.structs.fields(kind)}.get(field)
-        arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type)]
-        kind = arguments[0] if arguments else annotation
+        kind = _struct({f.name: f.type for f in msgspec.structs.fields(kind)}.get(field))
     return [f.name for f in msgspec.structs.fields(kind)]
+
+
+def _struct(annotation: Any) -> Any:
+    """The struct within a type such as `Annotated[tuple[Struct, ...], ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return annotation
+    found = (_struct(inner) for inner in getattr(annotation, "__args__", ()))
+    return next((f for f in found if f is not None), None)

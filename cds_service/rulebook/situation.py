@@ -102,7 +102,10 @@ class Situation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 def placeholders(text: str) -> tuple[str, ...]:
     """The names in braces."""
-    return tuple(name for _, name, _, _ in Formatter().parse(text) if name is not None)
+    try:
+        return tuple(name for _, name, _, _ in Formatter().parse(text) if name is not None)
+    except ValueError as error:
+        raise KnowledgeError(f"braces do not match ({error}): {text}") from error
 
 
 def conditions(when: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -124,16 +127,11 @@ def read_situations(
         if slug not in known:
             raise KnowledgeError(f"{path.name}: no predicate {slug.replace('-', '_')} exists")
         written = convert(read_toml(path), Situation, path)
-        situation = msgspec.structs.replace(
-            written,
-            slug=slug,
-            holds=known[slug],
-            headline=_taken_apart((Line(written.summary),))[0],
-            why=_taken_apart(written.why),
-            explain=_taken_apart(written.explain),
-            options=_taken_apart(written.options),
-        )
-        _check(situation, path.name, orders, citations, reasons)
+        try:
+            situation = _taken_apart(msgspec.structs.replace(written, slug=slug, holds=known[slug]))
+            _check(situation, orders, citations, reasons)
+        except KnowledgeError as error:
+            raise KnowledgeError(f"{path.name}: {error}") from error
         found[slug] = situation
     missing = sorted(set(known) - set(found))
     if missing:
@@ -141,59 +139,76 @@ def read_situations(
     return found
 
 
-def _taken_apart(lines: Iterable[Line]) -> tuple[Line, ...]:
+def _taken_apart(situation: Situation) -> Situation:
+    """The sentences with their placeholders found, once and for all."""
+    return msgspec.structs.replace(
+        situation,
+        headline=_lines((Line(situation.summary),))[0],
+        why=_lines(situation.why),
+        explain=_lines(situation.explain),
+        options=_lines(situation.options),
+    )
+
+
+def _lines(lines: Iterable[Line]) -> tuple[Line, ...]:
     return tuple(Line(line.text, conditions(line.when), placeholders(line.text)) for line in lines)
 
 
 def _check(
     situation: Situation,
-    file: str,
     orders: Mapping[str, object],
     citations: Mapping[str, object],
     reasons: Mapping[str, object],
 ) -> None:
-    _all_known(file, "hooks", situation.hooks, HOOKS)
+    _all_known("hooks", situation.hooks, HOOKS)
     for key in ("criterion", "raised_when", "no_action", "would_change", "meaning"):
-        _all_known(file, key, placeholders(getattr(situation, key)), POLICY)
+        _all_known(key, placeholders(getattr(situation, key)), POLICY)
     if situation.silent:
         if not situation.meaning:
-            raise KnowledgeError(f"{file}: a silence needs a meaning")
+            raise KnowledgeError("meaning: a silence needs one")
         return
-    _all_known(file, "citations", situation.citations, citations)
-    _all_known(file, "override_reasons", situation.override_reasons, reasons)
-    _all_known(file, "orders", [o.code for o in situation.orders], orders)
-    if not (situation.citations and situation.why and situation.options and situation.no_action):
-        raise KnowledgeError(f"{file}: a card needs why, options, no_action and citations")
+    _all_known("citations", situation.citations, citations)
+    _all_known("override_reasons", situation.override_reasons, reasons)
+    _all_known("orders", [o.code for o in situation.orders], orders)
+    for key in ("summary", "why", "options", "no_action", "would_change", "citations"):
+        if not getattr(situation, key):
+            raise KnowledgeError(f"{key}: a card needs it")
     for line in situation.lines:
-        _all_known(file, "text", line.names, PHRASES)
-        _check_conditions(file, line.when)
+        _all_known("text", line.names, PHRASES)
+        _check_conditions(line.when)
     for offer in situation.orders:
-        _check_conditions(file, offer.when)
-    _check_summary(situation, file)
-    texts = [situation.summary, situation.no_action, situation.would_change, situation.criterion]
+        _check_conditions(offer.when)
+    _check_summary(situation)
+    texts = [
+        situation.title,
+        situation.summary,
+        situation.no_action,
+        situation.would_change,
+        situation.criterion,
+    ]
     for text in [*texts, *(line.text for line in situation.lines)]:
         banned = BANNED.search(text)
         if banned:
-            raise KnowledgeError(f"{file}: the word {banned[0]!r} may not stand on a card: {text}")
+            raise KnowledgeError(f"the word {banned[0]!r} may not stand on a card: {text}")
 
 
-def _check_summary(situation: Situation, file: str) -> None:
+def _check_summary(situation: Situation) -> None:
     names = placeholders(situation.summary)
-    _all_known(file, "summary", names, PHRASES)
+    _all_known("summary", names, PHRASES)
     text = re.sub(r"\{\w+\}", "", situation.summary)
     longest = len(text) + sum(PHRASES[name].longest for name in names)
     if longest >= SUMMARY_LIMIT:
         raise KnowledgeError(
-            f"{file}: the summary may reach {longest} characters; fewer than {SUMMARY_LIMIT} fit"
+            f"the summary may reach {longest} characters; fewer than {SUMMARY_LIMIT} fit"
         )
 
 
-def _check_conditions(file: str, when: str | tuple[str, ...]) -> None:
+def _check_conditions(when: str | tuple[str, ...]) -> None:
     names = [c.removeprefix("!") for c in conditions(when)]
-    _all_known(file, "when", names, {*FLAGS, WARNING})
+    _all_known("when", names, {*FLAGS, WARNING})
 
 
-def _all_known(file: str, key: str, names: Iterable[str], known: Iterable[str]) -> None:
+def _all_known(key: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
-            raise KnowledgeError(f"{file}: {key}: {name} is not known")
+            raise KnowledgeError(f"{key}: {name} is not known")
