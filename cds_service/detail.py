@@ -24,7 +24,9 @@ from cds_service.rulebook.situation import Line, Situation
 _LATEST_ROWS = 4
 _MOST_GAPS = 6
 _MOST_NAMED = 3
-_NEVER_READ = "symptoms, dental and family history, DXA, and results from elsewhere"
+_NEVER_READ = (
+    "symptoms, DXA, dental or family history that is not coded, and results from elsewhere"
+)
 
 
 class FixedText(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ def detail(
                 "Values used",
                 _table(a, fixed.speaks_of),
                 _ignored(a),
-                ["*What may explain it:*", "", *speaker.bullets(situation.explain)],
+                ["*Background:*", "", *speaker.bullets(situation.explain)],
             ),
             _block("Not known to this tool", _gaps(a)),
             _block(
@@ -138,7 +140,7 @@ def _values_shown(a: Assessment) -> list[AlpValue]:
     wanted += [*a.alp.lows[:1], *a.alp.lows[-2:]]
     wanted += [v for v in (baseline(a.alp, a.exposure, a.policy),) if v]
     wanted += [v for v in pre_treatment(a.alp, a.exposure) if v.low][-2:]
-    wanted += a.alp.excluded_lows("suspect specimen")[-1:]
+    wanted += [v for v in a.alp.values if v.low and v.exclusion is not None][-2:]
     return [v for v in a.alp.values if any(v is w for w in wanted)]
 
 

@@ -20,6 +20,7 @@ Action = Literal[
 ANTIRESORPTIVE_ACTIONS = frozenset({"bisphosphonate", "zoledronate", "pamidronate", "denosumab"})
 ONCOLOGY_DOSE = "oncology-dose-antiresorptive"
 _LONGEST_NAME = 200
+INJECTED = "ibandronate-injection"
 UNSPECIFIED = "bisphosphonate-unspecified"
 
 
@@ -45,6 +46,7 @@ class Recognised(msgspec.Struct, frozen=True):
     drug: str
     text_only: bool
     oncology_dose: bool
+    injected: bool = False
 
 
 class DrugList:
@@ -73,14 +75,16 @@ class DrugList:
     def by_codes(self, codings: Iterable[HasCode]) -> Recognised | None:
         """The drug that any of these codings names; a named drug wins over a class."""
         found: str | None = None
-        oncology_dose = False
+        oncology_dose = injected = False
         for concept in self._terminology.of(codings):
             if concept == ONCOLOGY_DOSE:
                 oncology_dose = True
+            elif concept == INJECTED:
+                injected = True
             key = self._by_value_set.get(concept)
             if key is not None and (found is None or found == UNSPECIFIED):
                 found = key
-        return Recognised(found, False, oncology_dose) if found else None
+        return Recognised(found, False, oncology_dose, injected) if found else None
 
     def by_name(self, text: str | None) -> Recognised | None:
         """The drug that a free text names at the start of a word, from the fixed list of names."""

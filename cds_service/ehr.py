@@ -119,12 +119,14 @@ def _matches(resource: Json, parameters: Mapping[str, str]) -> bool:
 
 def _resources(bundle: Mapping[str, Any]) -> Iterator[Json]:
     """The resources, with references to `urn:uuid` entries rewritten as a server does on loading."""
-    entries = [e for e in bundle.get("entry") or () if isinstance(e, dict)]
+    given = bundle.get("entry")
+    entries = [e for e in (given if isinstance(given, list) else ()) if isinstance(e, dict)]
     addresses: dict[str, str] = {}
     for entry in entries:
         resource = entry.get("resource")
-        if isinstance(resource, dict) and resource.get("id") and entry.get("fullUrl"):
-            addresses[entry["fullUrl"]] = f"{resource.get('resourceType')}/{resource['id']}"
+        address = entry.get("fullUrl")
+        if isinstance(resource, dict) and resource.get("id") and isinstance(address, str):
+            addresses[address] = f"{resource.get('resourceType')}/{resource['id']}"
     for entry in entries:
         if isinstance(entry.get("resource"), dict):
             yield _rewritten(entry["resource"], addresses)

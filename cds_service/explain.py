@@ -65,6 +65,8 @@ def facts(a: Assessment) -> Iterator[str]:
 def rows(decision: Decision, rulebook: Rulebook) -> Iterator[tuple[str, str, str]]:
     """Outcome, title and reason of every row, in the order in which they were tried."""
     for step in decision.steps:
+        if step.outcome == "outranked" and rulebook.situations[step.slug].silent:
+            continue  # a silence beneath a card has nothing to tell
         title = f"{rulebook.situations[step.slug].title} [{step.slug}]"
         yield _OUTCOME[step.outcome], title, _reason(step)
 
@@ -92,7 +94,7 @@ def _alp_line(found: AlpValue, a: Assessment) -> str:
     if found.exclusion is not None:
         return f"{shown}, {verdict}; does not count: {found.exclusion}."
     window = a.exposure.window(found.day)
-    under = f"; may show {a.drugs[window.use.drug].label}" if window else ""
+    under = f"; within the effect window of {a.drugs[window.use.drug].label}" if window else ""
     return f"{shown}, {verdict}{under}."
 
 

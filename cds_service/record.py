@@ -100,6 +100,8 @@ class DrugUse(msgspec.Struct, frozen=True):
     text_only: bool = False
     """Recognised by name in free text, not by a code."""
     oncology_dose: bool = False
+    injected: bool = False
+    """The code says that the drug, known as tablet too, was injected."""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):

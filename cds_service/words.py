@@ -13,6 +13,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _PRINTED = {
     "ukat/L": "µkat/L",
     "ug/L": "µg/L",
+    "ug/dL": "µg/dL",
     "umol/L": "µmol/L",
     "umol/g{creat}": "µmol/g creatinine",
 }

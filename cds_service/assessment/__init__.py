@@ -194,6 +194,11 @@ class Assessment:
         return self.pending(PLP, after=self.workup.plp.day.first if self.workup.plp else None)
 
     @property
+    def workup_pending(self) -> bool:
+        """The work-up goes on: PLP or ALPL is ordered and not back yet."""
+        return self.plp_pending or self.alpl_pending
+
+    @property
     def alpl_pending(self) -> bool:
         """An ALPL analysis is ordered and has no result yet."""
         alpl = self.workup.alpl

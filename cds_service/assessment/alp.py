@@ -241,11 +241,18 @@ def _once(values: Iterable[AlpValue]) -> Iterable[AlpValue]:
     return seen.values()
 
 
-def _chronological(value: AlpValue) -> tuple[date, date, str, Decimal, str]:
-    """Of values that cannot be told apart in time the lowest comes last: a repeat will settle it."""
+def _chronological(value: AlpValue) -> tuple[date, date, str, Decimal, bool, str]:
+    """Of values that cannot be told apart in time a low one, the lowest, comes last: a repeat settles it."""
     number = value.u_per_l if value.result.quantity else Decimal(0)
     result = value.result
-    return (value.day.last, value.day.first, result.taken_at or "", -number, result.reference or "")
+    return (
+        value.day.last,
+        value.day.first,
+        result.taken_at or "",
+        -number,
+        bool(value.low),
+        result.reference or "",
+    )
 
 
 def _episodes(counted: Sequence[AlpValue], policy: Policy, as_of: date) -> tuple[int, int]:

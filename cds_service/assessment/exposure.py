@@ -12,6 +12,8 @@ from cds_service.policy import Policy, Residual
 from cds_service.record import DrugUse, RecordedDate
 
 _YEAR = 365.25
+# What is given by somebody else is an injection or infusion: long use lengthens the effect of tablets only.
+_INJECTED = frozenset({"MedicationAdministration", "Procedure"})
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -124,9 +126,10 @@ def _window(use: DrugUse, months: int) -> Window:
 
 
 def _bisphosphonate(group: list[DrugUse], residual: Residual, as_of: date) -> Iterator[Window]:
+    by_injection = all(u.injected or u.source in _INJECTED for u in group)
     months = (
         residual.bisphosphonate_long_months
-        if _long_use(group, residual, as_of)
+        if not by_injection and _long_use(group, residual, as_of)
         else residual.bisphosphonate_months
     )
     return (_window(use, months) for use in group)
@@ -191,7 +194,7 @@ def _long_use(group: list[DrugUse], residual: Residual, as_of: date) -> bool:
             total += (ended - begun).days
             begun, ended = start, end
     total += (ended - begun).days
-    return total >= residual.long_use_years * _YEAR
+    return total >= int(residual.long_use_years * _YEAR)
 
 
 def _denosumab_last(ordered: list[DrugUse], drugs: Mapping[str, Drug]) -> date | None:

@@ -81,4 +81,5 @@ def _high_potassium(result: LabResult, policy: Policy) -> bool:
 
 def _low_calcium(result: LabResult, policy: Policy) -> bool:
     value = _value(result)
-    return value is not None and value < policy.specimen.calcium_below
+    # To two decimals, as laboratories report it: 8.0 mg/dL is 1.996 mmol/L and means 2.00.
+    return value is not None and round(value, 2) < policy.specimen.calcium_below

@@ -98,6 +98,7 @@ def _period(
         ongoing=end is None and use.status == "active",
         text_only=drug.text_only,
         oncology_dose=drug.oncology_dose,
+        injected=drug.injected,
     )
 
 
@@ -110,6 +111,7 @@ def _dose(use: r.MedicationUse, drug: Recognised, day: RecordedDate | None) -> D
         is_dose=True,
         text_only=drug.text_only,
         oncology_dose=drug.oncology_dose,
+        injected=drug.injected,
     )
 
 
@@ -162,6 +164,7 @@ def _dispense(use: r.MedicationDispense, drug: Recognised) -> DrugUse:
         end=RecordedDate(day.first + lasts, day.last + lasts),
         text_only=drug.text_only,
         oncology_dose=drug.oncology_dose,
+        injected=drug.injected,
     )
 
 

@@ -102,10 +102,11 @@ class LateResults(Results):
 _UNREAD = object()
 
 
-def _recency(found: _Found) -> tuple[date, str, str]:
-    """Results of one moment keep one order, whatever the order in which they came."""
+def _recency(found: _Found) -> tuple[date, str, bytes, str]:
+    """Results of one moment keep one order, whatever the order and the ids with which they came."""
     taken, text = _taken(found[0])
-    return (taken.last if taken else date.min, text or "", found[0].id or "")
+    value = bytes(found[1].valueQuantity) + (found[1].valueString or "").encode()
+    return (taken.last if taken else date.min, text or "", value, found[0].id or "")
 
 
 class ObservationReader:
@@ -201,6 +202,8 @@ class ObservationReader:
         low, high = _limits(ranges, quantity, units, age_on(self._born, taken))
         if problem is None:
             problem = _problem(observation, quantity, taken, units, low)
+        if measured.dataAbsentReason is not None:
+            problem = "its value is said to be absent"
         return LabResult(
             concept=concept,
             taken=taken,

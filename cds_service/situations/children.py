@@ -18,8 +18,8 @@ def child_persistent_low_alp(a: Assessment) -> Verdict:
         return no(reason)
     if not _repeated_or_feature(a):
         return no("there is one low episode, and neither early tooth loss nor rickets is on record")
-    if a.plp_pending:
-        return no("a PLP is pending already")
+    if a.workup_pending:
+        return no("a PLP or an ALPL test is pending already")
     return yes("ALP is repeatedly low for age and sex, or low with early tooth loss or rickets")
 
 
@@ -29,15 +29,15 @@ def child_single_low_alp(a: Assessment) -> Verdict:
         return no(reason)
     if _repeated_or_feature(a):
         return no("ALP is low more than once, or a feature is on record")
-    if a.repeat_pending or a.plp_pending:
-        return no("a repeat ALP or a PLP is pending already")
+    if a.repeat_pending or a.workup_pending:
+        return no("a repeat ALP, a PLP or an ALPL test is pending already")
     low = a.recent_low
     return yes(f"one value, {low.shown}, is low for age and sex" if low else "")
 
 
 def _no_low_child(a: Assessment) -> str | None:
     if not a.is_child:
-        return "the patient is no child"
+        return "the patient is not a child"
     if a.recent_low is None:
         return a.why_no_recent_low
     if a.pregnancy is not None:

@@ -65,8 +65,8 @@ def low_before_antiresorptive(a: Assessment) -> Verdict:
         return no("no low value from before the first antiresorptive dose is on file")
     if a.exposed_now is None:
         return no("no antiresorptive is active or within its residual window")
-    if a.plp_pending:
-        return no("a PLP is pending already")
+    if a.workup_pending:
+        return no("a PLP or an ALPL test is pending already")
     first = a.exposure.first_dose
     return yes(f"ALP was low before the first dose of {on(first)}" if first else "")
 
@@ -84,8 +84,8 @@ def reversible_cause(a: Assessment) -> Verdict:
         return no("the latest value is very low: a reversible cause would not suffice")
     if a.context.features.any:
         return no("a fracture or dental feature is on record")
-    if a.plp_pending or (not a.alp.persistent and a.repeat_pending):
-        return no("a repeat ALP or a PLP is pending already")
+    if a.workup_pending or (not a.alp.persistent and a.repeat_pending):
+        return no("a repeat ALP, a PLP or an ALPL test is pending already")
     return yes(f"{listed(c.name for c in a.context.causes)} may explain {low.shown}")
 
 
@@ -98,8 +98,8 @@ def persistent_low_alp(a: Assessment) -> Verdict:
         return no(reason)
     if not a.alp.persistent:
         return no(f"ALP is not persistently low: {_why_not_persistent(a)}")
-    if a.plp_pending:
-        return no("a PLP is pending already")
+    if a.workup_pending:
+        return no("a PLP or an ALPL test is pending already")
     raised = below(low, a.policy.alp.clearly_low) or a.context.features.any
     share = f"{a.alp.low_episodes} of {a.alp.episodes} episodes"
     return yes(f"low {share}, latest {low.shown}, and no treatment explains it", raised=raised)
@@ -114,8 +114,8 @@ def single_low_alp(a: Assessment) -> Verdict:
         return no(reason)
     if a.alp.persistent:
         return no("ALP is persistently low")
-    if a.repeat_pending or a.plp_pending:
-        return no("a repeat ALP or a PLP is pending already")
+    if a.repeat_pending or a.workup_pending:
+        return no("a repeat ALP, a PLP or an ALPL test is pending already")
     return yes(f"{low.shown} is low, with {_why_not_persistent(a)}")
 
 

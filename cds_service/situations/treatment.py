@@ -15,8 +15,8 @@ def low_on_antiresorptive_no_baseline(a: Assessment) -> Verdict:
         return no(_other_timing(a))
     if a.oncology:
         return no("the antiresorptive is given for malignancy")
-    if a.plp_pending and not a.is_order:
-        return no("a PLP is pending already")
+    if a.workup_pending and not a.is_order:
+        return no("a PLP or an ALPL test is pending already")
     if a.is_order and len(a.alp.lows) < 2 and not below(low, a.policy.alp.clearly_low):
         return no("one mildly low value on treatment is no matter for an order")
     return yes(f"{low.shown} was taken on treatment, and there is no baseline")

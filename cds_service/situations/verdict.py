@@ -55,4 +55,6 @@ def below(value: AlpValue, tier: Decimal) -> bool:
     """Whether a value lies below a tier given in U/L; never for a value without a unit."""
     quantity = value.result.quantity
     canonical = quantity.canonical if quantity else None
-    return canonical is not None and canonical < tier
+    if quantity is None or canonical is None or quantity.comparator in (">", ">="):
+        return False
+    return canonical < tier or (quantity.comparator == "<" and canonical == tier)
