@@ -21,6 +21,8 @@ ANTIRESORPTIVE_ACTIONS = frozenset({"bisphosphonate", "zoledronate", "pamidronat
 ONCOLOGY_DOSE = "oncology-dose-antiresorptive"
 _LONGEST_NAME = 200
 INJECTED = "ibandronate-injection"
+_BEGINNING = 4
+_WORD = re.compile(r"\w{4,}")
 UNSPECIFIED = "bisphosphonate-unspecified"
 
 
@@ -57,6 +59,7 @@ class DrugList:
         self._terminology = terminology
         self._by_value_set = {d.value_set: key for key, d in drugs.items() if d.value_set}
         self._by_name = {name: key for key, d in drugs.items() for name in d.names}
+        self._beginnings = frozenset(name[:_BEGINNING] for name in self._by_name)
         longest_first = sorted(self._by_name, key=len, reverse=True)
         self._names = re.compile(r"\b(" + "|".join(map(re.escape, longest_first)) + ")")
 
@@ -88,5 +91,11 @@ class DrugList:
 
     def by_name(self, text: str | None) -> Recognised | None:
         """The drug that a free text names at the start of a word, from the fixed list of names."""
-        found = self._names.search(text[:_LONGEST_NAME].lower()) if text else None
+        if not text:
+            return None
+        lowered = text[:_LONGEST_NAME].lower()
+        # Most drugs are none of ours: the beginnings of the words tell that faster than the search.
+        if not any(word[:_BEGINNING] in self._beginnings for word in _WORD.findall(lowered)):
+            return None
+        found = self._names.search(lowered)
         return Recognised(self._by_name[found[1]], True, False) if found else None

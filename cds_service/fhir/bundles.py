@@ -32,6 +32,8 @@ _raw_entry = msgspec.json.Decoder(RawEntry)
 _named = msgspec.json.Decoder(Named)
 _contained = msgspec.json.Decoder(Medication | Specimen)
 
+_NO_RESULT = frozenset({OperationOutcome, type(None)})
+
 
 class Decoded(msgspec.Struct, frozen=True):
     """What one prefetch value or Bundle held."""
@@ -87,12 +89,14 @@ def _bundle(
     unread: tuple[Unread, ...],
     useless: int = 0,
 ) -> Decoded:
-    useless += sum(e.resource is None for e in entries)
-    outcomes = [e.resource for e in entries if isinstance(e.resource, OperationOutcome)]
-    if outcomes or any(e.resource is None for e in entries):
-        entries = tuple(
-            e for e in entries if e.resource and not isinstance(e.resource, OperationOutcome)
-        )
+    useful = tuple(e for e in entries if e.resource.__class__ not in _NO_RESULT)
+    outcomes = (
+        [e.resource for e in entries if isinstance(e.resource, OperationOutcome)]
+        if len(useful) < len(entries)
+        else []
+    )
+    useless += len(entries) - len(useful) - len(outcomes)
+    entries = useful
     following = next((link.url for link in links if link.relation == "next"), None)
     return Decoded(entries, unread, following, any(map(_is_failure, outcomes)), useless)
 

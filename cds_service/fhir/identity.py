@@ -51,6 +51,9 @@ def newest_copies(entries: Sequence[Entry]) -> Sequence[Entry]:
     Copies can differ when one key was fetched later than another; equal dates are settled by
     content, so that the order of entries never matters.
     """
+    names = {(type(e.resource), e.resource.id) for e in entries if e.resource}
+    if len(names) == len(entries):
+        return entries
     kept: dict[tuple[type, str], Entry] = {}
     without_id: list[Entry] = []
     for entry in entries:

@@ -163,7 +163,7 @@ class ObservationReader:
             if gene is not None:
                 self.genes.append(gene)
 
-    def _concepts(self, code: r.CodeableConcept | None) -> tuple[str, ...]:
+    def _concepts(self, code: r.BareConcept | None) -> tuple[str, ...]:
         return self._terminology.of(code.coding) if code else ()
 
     def _laboratory(

@@ -15,6 +15,17 @@ class Element(msgspec.Struct, frozen=True, gc=False):
     """Base of all elements: frozen, and without references back, so not worth tracking."""
 
 
+class BareCoding(Element, frozen=True, gc=False):
+    """A coding where display text is of no use: results are recognised by code alone."""
+
+    system: str | None = None
+    code: str | None = None
+
+
+class BareConcept(Element, frozen=True, gc=False):
+    coding: tuple[BareCoding, ...] | None = None
+
+
 class Coding(Element, frozen=True, gc=False):
     system: str | None = None
     code: str | None = None
@@ -76,17 +87,17 @@ class Patient(Resource, frozen=True, gc=False, tag="Patient"):
 
 
 class Component(Element, frozen=True, gc=False):
-    code: CodeableConcept | None = None
+    code: BareConcept | None = None
     valueQuantity: msgspec.Raw = NOTHING
     valueString: str | None = None
-    valueCodeableConcept: CodeableConcept | None = None
-    dataAbsentReason: CodeableConcept | None = None
+    valueCodeableConcept: BareConcept | None = None
+    dataAbsentReason: BareConcept | None = None
     referenceRange: msgspec.Raw = NOTHING
 
 
 class Observation(Resource, frozen=True, gc=False, tag="Observation"):
     status: str | None = None
-    code: CodeableConcept | None = None
+    code: BareConcept | None = None
     subject: Reference | None = None
     encounter: Reference | None = None
     effectiveDateTime: str | None = None
@@ -96,9 +107,9 @@ class Observation(Resource, frozen=True, gc=False, tag="Observation"):
     valueQuantity: msgspec.Raw = NOTHING
     valueString: str | None = None
     valueInteger: int | None = None
-    valueCodeableConcept: CodeableConcept | None = None
+    valueCodeableConcept: BareConcept | None = None
     valueDateTime: str | None = None
-    dataAbsentReason: CodeableConcept | None = None
+    dataAbsentReason: BareConcept | None = None
     referenceRange: msgspec.Raw = NOTHING
     specimen: Reference | None = None
     component: tuple[Component, ...] | None = None
