@@ -15,11 +15,12 @@ from cds_service.app import create_app
 from cds_service.commands import demo as demonstration
 from cds_service.commands import terminal
 from cds_service.commands.inputs import Asked, BadInput, Case, cases
-from cds_service.commands.server import Server, is_loopback
+from cds_service.commands.server import Server, can_listen, is_loopback
 from cds_service.errors import KnowledgeError, ServiceError
 from cds_service.guidance import Advisor, Answer
 from cds_service.hooks.request import HOOKS, decode
 from cds_service.offered_services import SERVICES
+from cds_service.rulebook.files import site_changes
 from cds_service.settings import Settings, from_environment
 
 
@@ -51,6 +52,10 @@ def serve(host: str, port: int, workers: int, threads: int, open_to_network: boo
         raise _Refusal(
             f"CDS_AUTH=off listens on loopback only, not on {host}."
             " Add --open-to-network if everyone who can reach it may call it."
+        )
+    if not can_listen(host, port):
+        raise _Refusal(
+            f"Cannot listen on {host} port {port}: taken, or not an address of this machine."
         )
     _log_to_stderr(settings)
     try:
@@ -99,10 +104,10 @@ def evaluate(
 ) -> None:
     """Cards for hook requests or patient Bundles: files, folders, or - for standard input."""
     advisor = _advisor(_settings())
-    _check_draft(draft, end, advisor)
+    drug = _drafted(draft, end, advisor)
     on = as_of.date() if as_of else None
     try:
-        for case in cases(files, Asked(hook, draft, end), advisor.rulebook):
+        for case in cases(files, Asked(hook, drug, end), advisor.rulebook):
             day = on or case.taken or datetime.now(UTC).date()
             answer = _answer(advisor, case, day, explain=explain)
             if form == "json":
@@ -116,8 +121,8 @@ def evaluate(
 @main.command()
 def check() -> None:
     """Check knowledge and policy, and say what is in force."""
-    advisor = _advisor(_settings())
-    book = advisor.rulebook
+    settings = _settings()
+    book = _advisor(settings).rulebook
     switched = {s: w for s, w in book.policy.situations.items() if w != "on"}
     click.echo(
         f"Knowledge {book.about.version}, policy {book.policy.version}:"
@@ -126,6 +131,8 @@ def check() -> None:
     )
     for slug, switch in sorted(switched.items()):
         click.echo(f"{slug} is {switch}")
+    for line in site_changes(settings.policy):
+        click.echo(line)
 
 
 def _settings() -> Settings:
@@ -142,13 +149,18 @@ def _advisor(settings: Settings) -> Advisor:
         raise _Refusal(str(error)) from error
 
 
-def _check_draft(draft: str | None, end: bool, advisor: Advisor) -> None:
+def _drafted(draft: str | None, end: bool, advisor: Advisor) -> str | None:
+    """The key of the drug to draft, given by key or by any name of the list."""
     drugs = advisor.rulebook.drugs
     known = [key for key, drug in drugs.items() if drug.is_antiresorptive]
-    if draft is not None and draft not in known:
-        raise _Refusal(f"--draft {draft}: no such antiresorptive; known are {', '.join(known)}")
     if end and draft is None:
         raise _Refusal("--end goes with --draft DRUG: the drug that the order ends")
+    if draft is None or draft in known:
+        return draft
+    named = advisor.rulebook.drug_list.by_name(draft)
+    if named is None or named.drug not in known:
+        raise _Refusal(f"--draft {draft}: no such antiresorptive; known are {', '.join(known)}")
+    return named.drug
 
 
 class _Refusal(click.ClickException):

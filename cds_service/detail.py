@@ -22,7 +22,6 @@ from cds_service.rulebook import Rulebook
 from cds_service.rulebook.situation import Line, Situation
 
 _LATEST_ROWS = 4
-_MOST_GAPS = 6
 _MOST_NAMED = 3
 _NEVER_READ = (
     "symptoms, DXA, dental or family history that is not coded, and results from elsewhere"
@@ -106,6 +105,11 @@ class Speaker:
                 return None
             said[name] = phrase
         return line.text.format_map(said) if said else line.text
+
+    def first(self, lines: Iterable[Line]) -> str | None:
+        """The first line that holds and can be said."""
+        said = (self.say(line) for line in lines if self.holds(line.when))
+        return next((text for text in said if text is not None), None)
 
     def bullets(self, lines: Iterable[Line]) -> list[str]:
         """The lines that hold, as a list."""
@@ -247,7 +251,7 @@ def _gaps(a: Assessment) -> list[str]:
     """What could not be had or read, and what is never looked at."""
     lines: list[str] = []
     if a.record.unknown:
-        missing = words.listed(a.record.unknown[:_MOST_GAPS])
+        missing = words.listed(a.record.unknown)
         lines.append(f"- Not available in this call: {words.escaped(missing)}.")
     reasons: dict[str, list[str]] = {}
     for unread in a.record.unread:

@@ -91,7 +91,7 @@ class Advisor:
         situation = self.rulebook.situations[finding.slug]
         speaker = Speaker(a, raised=finding.level == "raised")
         suggestions, notes = self._suggestions(situation, speaker, a, encounter_id, offered)
-        summary = speaker.say(situation.headline)
+        summary = speaker.first(situation.headlines)
         if summary is None:
             raise LookupError(f"the summary of {finding.slug} speaks of something not on record")
         rulebook = self.rulebook

@@ -66,6 +66,8 @@ class AlpLimits(_Section, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 "very_low, clearly_low, adult_floor and adult_cap are to rise in this order"
             )
+        if max(self.adult_male, self.adult_female) > self.adult_cap:
+            raise ValueError("adult_male and adult_female are to be at most adult_cap")
         for row in self.children:
             if (row.from_days is None) == (row.from_years is None):
                 raise ValueError("each row of children gives either from_days or from_years")

@@ -1,5 +1,6 @@
 """Every setting, with its default and meaning. The table in the README is made from this module."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -54,6 +55,12 @@ class Settings(msgspec.Struct, frozen=True):
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Read the settings. Raises KnowledgeError naming the variable and what would be right."""
+    known = [s.name for s in SETTINGS]
+    for name in environment:
+        if name.startswith("CDS_") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise KnowledgeError(f"{name} is no setting of this version; {hint}")
     given = {s.name: environment.get(s.name) or s.default for s in SETTINGS}
     auth = given["CDS_AUTH"]
     if auth not in ("required", "off"):

@@ -813,6 +813,17 @@ WINDOWS = [
         "4 years of ibandronate by injection: 24 months",
         course("2020-03-01", "2024-03-01", "ibandronate", medicationCodeableConcept=INJECTION),
     ),
+    *window(
+        "4 years of ibandronate, each dose recorded: 24 months",
+        *(
+            dose("ibandronate", on("2024-03-01") - 90 * n, medicationCodeableConcept=INJECTION)
+            for n in range(17)
+        ),
+    ),
+    *window(
+        "4 years of alendronate, each tablet given by a nurse: 60 months",
+        *(dose("alendronate", on("2021-03-01") - 7 * n) for n in range(209)),
+    ),
     *window("zoledronate once: 36 months", *given("zoledronate", "2023-03-01")),
     *window("zoledronate twice: 36 months", *given("zoledronate", "2022-03-01", "2023-03-01")),
     *window("zoledronate three times: 60 months", *given("zoledronate", *YEARLY)),
@@ -1002,6 +1013,8 @@ TIMING = [
         alp(32, -800, 35),
         *normals(-600, -700),
     ),
+    row("1 of 2 episodes low", LOW_BEFORE, TREATED, LOW, alp(32, -700, 35), *normals(-600, -571)),
+    row("1 of 3 episodes low", EXPLAINED, TREATED, LOW, alp(32, -700, 35), *normals(-600, -570)),
     row(
         "acutely low before", ON_TREATMENT, TREATED, LOW, alp(32, -600, 35), stay("IMP", -601, -599)
     ),

@@ -383,6 +383,11 @@ def sentence(text: str, *, when: str = "") -> Callable[[str], str]:
     return lambda toml: f'{toml}\n[[why]]\ntext = "{text}"{condition}\n'
 
 
+def other_summary(text: str, *, when: str = "single") -> Callable[[str], str]:
+    """Adds a summary for some patients."""
+    return lambda toml: f'{toml}\n[[summaries]]\nwhen = "{when}"\ntext = "{text}"\n'
+
+
 def offer(code: str, *, when: str = "") -> Callable[[str], str]:
     """Adds an order to the card."""
     condition = f'\nwhen = "{when}"' if when else ""
@@ -470,6 +475,15 @@ BREAKAGES = [
         line("summary", 'summary = "On {exposure}."'),
         "fewer than 140 fit",
     ),
+    ("unknown placeholder in another summary", FILE, other_summary("{lowz}"), "lowz"),
+    ("unknown flag of another summary", FILE, other_summary("x", when="singel"), "singel"),
+    (
+        "too long another summary",
+        FILE,
+        other_summary("Consider. " * 14),
+        "fewer than 140 fit",
+    ),
+    ("banned word in another summary", FILE, other_summary("You must see."), "'must'"),
     ("no title", FILE, line("title", ""), "title"),
     ("no criterion", FILE, line("criterion", ""), "criterion"),
     ("no summary", FILE, line("summary", ""), "summary"),

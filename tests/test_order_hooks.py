@@ -19,6 +19,7 @@ from tests.charts import (
     draft_test,
     lab,
     ordered,
+    pregnant,
     taking,
 )
 from tests.conftest import CANONICAL, Client, orders, slug
@@ -40,8 +41,9 @@ def fired(service: Client, chart: list[Json], *drafts: Json, hook: str = "order-
 
 def test_only_the_selected_draft_decides_at_order_select(service: Client) -> None:
     """CTX-11"""
-    request = service.request(*LOW, hook="order-select", drafts=[draft("alendronate")])
-    request["context"]["selections"] = ["MedicationRequest/another"]
+    drafts = [draft("alendronate"), draft("atorvastatin")]
+    request = service.request(*LOW, hook="order-select", drafts=drafts)
+    request["context"]["selections"] = ["MedicationRequest/draft-atorvastatin"]
     assert service.send(request) == []
     request["context"]["selections"] = ["MedicationRequest/draft-alendronate"]
     assert [slug(c) for c in service.send(request)] == [PERSISTENT]
@@ -96,9 +98,22 @@ def test_the_drafts_of_the_reference_sandbox(service: Client) -> None:
     assert [slug(c) for c in service.send(request)] == [PERSISTENT]
 
 
-def test_a_draft_of_another_patient_does_not_decide(service: Client) -> None:
+def test_a_selection_of_nothing_that_was_sent_is_refused(service: Client) -> None:
+    """Silence would say that somebody had checked it."""
+    request = service.request(*LOW, hook="order-select", drafts=[draft("alendronate")])
+    request["context"]["selections"] = ["draft-alendronate"]
+    answer = service.post("/cds-services/low-alp-order-select", json=request)
+    assert answer.status_code == 400
+    assert "names none of the drafts" in answer.json()["issue"][0]["diagnostics"]
+
+
+def test_a_draft_of_another_patient_is_refused(service: Client) -> None:
+    """PF-37"""
     other = draft("alendronate", subject={"reference": "Patient/somebody-else"})
-    assert fired(service, LOW, other) == []
+    request = service.request(*LOW, hook="order-sign", drafts=[other])
+    answer = service.post("/cds-services/low-alp-order-sign", json=request)
+    assert answer.status_code == 400
+    assert "another patient" in answer.json()["issue"][0]["diagnostics"]
 
 
 def test_a_draft_that_says_do_not_perform_is_no_order(service: Client) -> None:
@@ -195,6 +210,71 @@ def test_a_due_denosumab_dose_is_not_to_be_delayed(service: Client) -> None:
     cards = service.fire(*chart, hook="order-sign", drafts=[draft("denosumab")])
     assert [slug(c) for c in cards] == ["low-on-antiresorptive-no-baseline"]
     assert "do not delay a due dose" in cards[0]["detail"]
+
+
+TREATED_BEFORE: list[tuple[list[Json], str, str, str]] = [
+    (
+        [*LOW, taking("alendronate", -5000, -4800)],
+        "alendronate",
+        "alongside this order.",
+        "Not explained by past treatment",
+    ),
+    (
+        [alp(27, -1500, 35), LOW[1], dose("denosumab", -400)],
+        "denosumab",
+        "no reason to delay a due denosumab dose.",
+        "a due dose is not to be delayed",
+    ),
+    (
+        [LOW[1], dose("denosumab", -400)],
+        "denosumab",
+        "no reason to delay a due denosumab dose.",
+        "a due dose is not to be delayed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("chart", "drug", "summary", "why"), TREATED_BEFORE)
+def test_nobody_treated_before_is_told_of_a_first_dose(
+    service: Client, chart: list[Json], drug: str, summary: str, why: str
+) -> None:
+    card = service.fire(*chart, hook="order-sign", drafts=[draft(drug)])[0]
+    assert card["summary"].endswith(summary)
+    assert why in card["detail"]
+    assert "first dose" not in card["summary"] + card["detail"].split("*Rule:*")[0]
+
+
+def test_denosumab_of_long_ago_is_not_due(service: Client) -> None:
+    chart = [*LOW, dose("denosumab", -2500)]
+    card = service.fire(*chart, hook="order-sign", drafts=[draft("alendronate")])[0]
+    assert "denosumab" not in card["summary"]
+    assert "due dose" not in card["detail"]
+
+
+def test_what_is_known_of_denosumab_comes_first(service: Client) -> None:
+    chart = [*LOW, condition("dialysis"), dose("denosumab", -100)]
+    card = service.fire(*chart)[0]
+    assert "**Why this fired**\n\n- Denosumab carries a boxed warning" in card["detail"]
+    assert (
+        "**Options to consider**\n\n- Last denosumab 24 Jul 2026 (3 months ago):"
+        " do not delay a due dose" in card["detail"]
+    )
+
+
+def test_denosumab_being_ended_without_a_dose_on_record(service: Client) -> None:
+    card = service.fire(*LOW, hook="order-sign", drafts=[draft("denosumab", "stopped")])[0]
+    assert card["summary"].startswith("This order ends denosumab")
+    assert "- No denosumab dose is on record: check the date of the last one." in card["detail"]
+
+
+def test_pregnancy_at_an_order_is_named_first(service: Client) -> None:
+    chart = [alp(20, -10, 35), *pregnant(20)]
+    card = service.fire(*chart, hook="order-sign", drafts=[draft("alendronate")])[0]
+    assert card["detail"].startswith(
+        "**Why this fired**\n\n- Pregnant: judged by the second-trimester limit (25 U/L)"
+    )
+    assert "first oral dose" not in card["detail"]
+    assert "72.6%" not in card["detail"]
 
 
 ONCOLOGY: list[tuple[list[Json], Json]] = [
@@ -362,8 +442,8 @@ def test_the_card_that_a_clinician_reads_in_ten_seconds(service: Client) -> None
         "- ALP is persistently low: 2 of 2 counted values, latest 28 U/L, 2 Sep 2026"
         " (lower limit 35 U/L).\n"
         "- No antiresorptive is on record before this order, so treatment does not explain it.\n"
-        "- This order is the moment to look: once treatment has begun, a low ALP can no longer be"
-        " told from a drug effect.\n"
+        "- This order is the moment to look: a value from before treatment is easier to read,"
+        " because antiresorptives lower ALP.\n"
     )
     assert "No action is reasonable if" in card["detail"]
     assert orders([card]) == ["plp", "mineral_panel"]

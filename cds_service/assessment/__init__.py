@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from cds_service.assessment.alp import AlpSeries, AlpValue, alp_series
+from cds_service.assessment.alp import AlpSeries, AlpValue, alp_series, episodes
 from cds_service.assessment.calendar import months_after
 from cds_service.assessment.context import Context, hypophosphatasia_known
 from cds_service.assessment.exposure import Exposure, Window, exposure, spans
@@ -229,8 +229,8 @@ def _timing(series: AlpSeries, exposed: Exposure, policy: Policy) -> Timing | No
     if low is None:
         return None
     earlier = pre_treatment(series, exposed)
-    lows = sum(1 for v in earlier if v.low)
-    if lows and (earlier[-1].low or lows >= policy.persistence.low_share * len(earlier)):
+    total, lows = episodes(earlier, policy)
+    if earlier and (earlier[-1].low or (lows and lows >= policy.persistence.low_share * total)):
         return "pre-treatment"
     if exposed.window(low.day) is None:
         return "off treatment"

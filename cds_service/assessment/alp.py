@@ -102,15 +102,16 @@ def alp_series(
     values = sorted(_once(judge.value(r, day) for r, day in dated), key=_chronological)
     counted = [v for v in values if v.counts]
     lows = [v for v in counted if v.low]
-    episodes, low_episodes = _episodes(counted, policy, as_of)
+    since = months_after(as_of, -12 * policy.look_back.majority_years)
+    total, low_episodes = episodes([v for v in counted if v.day.last >= since], policy)
     return AlpSeries(
         values=values,
         counted=counted,
         lows=lows,
         undated=len(record.alp) - len(dated),
         low_episodes=low_episodes,
-        episodes=episodes,
-        persistent=_persistent(counted, lows, episodes, low_episodes, policy),
+        episodes=total,
+        persistent=_persistent(counted, lows, total, low_episodes, policy),
     )
 
 
@@ -231,57 +232,64 @@ def _is_low(quantity: Quantity, limit: Limit) -> bool | None:
 
 
 def _once(values: Iterable[AlpValue]) -> Iterable[AlpValue]:
-    """One result stored under two ids is one result."""
+    """One result stored under two ids, or sent in two units, is one result."""
     seen: dict[object, AlpValue] = {}
     for value in values:
-        key = (value.result.taken_at, value.result.quantity, value.limit, value.problem)
-        other = seen.get(key)
+        quantity = value.result.quantity
+        same = (
+            value.result.taken_at,
+            value.u_per_l if quantity else None,
+            quantity.comparator if quantity else None,
+            value.limit,
+            value.exclusion,
+            value.problem,
+        )
+        other = seen.get(same)
         if other is None or (value.result.reference or "") < (other.result.reference or ""):
-            seen[key] = value
+            seen[same] = value
     return seen.values()
 
 
-def _chronological(value: AlpValue) -> tuple[date, date, str, Decimal, bool, str]:
+def _chronological(value: AlpValue) -> tuple[date, date, str, Decimal, bool, bool, bool, str]:
     """Of values that cannot be told apart in time a low one, the lowest, comes last: a repeat settles it."""
-    number = value.u_per_l if value.result.quantity else Decimal(0)
     result = value.result
+    quantity = result.quantity
     return (
         value.day.last,
         value.day.first,
         result.taken_at or "",
-        -number,
+        -value.u_per_l if quantity else Decimal(0),
+        bool(quantity and quantity.comparator in ("<", "<=")),
         bool(value.low),
+        value.exclusion is None,
         result.reference or "",
     )
 
 
-def _episodes(counted: Sequence[AlpValue], policy: Policy, as_of: date) -> tuple[int, int]:
-    """Episodes in the majority window and how many of them ended low.
+def episodes(counted: Sequence[AlpValue], policy: Policy) -> tuple[int, int]:
+    """How many episodes these values make, and how many of them ended low.
 
     Results within `days_apart` of an episode's first are one episode, which is what its last says.
     """
-    since = months_after(as_of, -12 * policy.look_back.majority_years)
     apart = timedelta(days=policy.persistence.days_apart)
-    episodes: list[bool] = []
+    found: list[bool] = []
     begun: date | None = None
     for value in counted:
-        if value.day.last < since:
-            continue
         if begun is None or value.day.first >= begun + apart:
             begun = value.day.first
-            episodes.append(bool(value.low))
+            found.append(bool(value.low))
         else:
-            episodes[-1] = bool(value.low)
-    return len(episodes), sum(episodes)
+            found[-1] = bool(value.low)
+    return len(found), sum(found)
 
 
 def _persistent(
     counted: Sequence[AlpValue],
     lows: Sequence[AlpValue],
-    episodes: int,
+    total: int,
     low_episodes: int,
     policy: Policy,
 ) -> bool:
     if not counted or not counted[-1].low or not far_apart(lows, policy):
         return False
-    return low_episodes >= policy.persistence.low_share * episodes
+    return low_episodes >= policy.persistence.low_share * total

@@ -1,5 +1,6 @@
 """The production server: gunicorn with threads, stopped gracefully."""
 
+import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -47,3 +48,15 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def can_listen(host: str, port: int) -> bool:
+    """Whether a server can open that port; asked before workers are started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

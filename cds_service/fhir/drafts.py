@@ -12,7 +12,7 @@ import msgspec
 from cds_service.drugs import Recognised
 from cds_service.errors import DataUnavailable, RequestError
 from cds_service.fhir import resources as r
-from cds_service.fhir.bundles import NotFhir, decode
+from cds_service.fhir.bundles import Decoded, NotFhir, decode
 from cds_service.fhir.chart import ChartReader
 from cds_service.fhir.identity import FOREIGN, Subject
 from cds_service.fhir.medications import MedicationReader
@@ -52,13 +52,10 @@ def read_drafts(
         raise RequestError(
             f"context.draftOrders is to be a Bundle: {error}.", where=_WHERE
         ) from error
-    subject = Subject(patient_id, known)
-    orders = [
-        (entry, entry.resource)
-        for entry in decoded.entries
-        if isinstance(entry.resource, _Order) and _mine(entry.resource, subject)
-    ]
-    decisive = [o for e, o in orders if selections is None or _selected(e, o, selections)]
+    orders = [(e, e.resource) for e in decoded.entries if isinstance(e.resource, _Order)]
+    _check_subjects([o for _, o in orders], Subject(patient_id, known))
+    _check_selections(decoded, selections)
+    decisive = [o for e, o in orders if _selected(e, selections)]
     reader = _DraftReader(aids, [*decoded.entries, *known])
     draft = reader.draft(decisive)
     nothing_found = not draft.ordered and not draft.ended
@@ -77,13 +74,30 @@ def read_drafts(
     return Drafts(draft, reader.tests(o for _, o in orders))
 
 
-def _mine(order: _Order, subject: Subject) -> bool:
+def _check_subjects(orders: Iterable[_Order], subject: Subject) -> None:
     """Drafts that do not name a patient yet belong to the patient of the call."""
-    return subject.problem(order) != FOREIGN
+    if any(subject.problem(order) == FOREIGN for order in orders):
+        raise RequestError(
+            "A draft order is for another patient than context.patientId.", where=_WHERE
+        )
 
 
-def _selected(entry: r.Entry, order: _Order, selections: Sequence[str]) -> bool:
-    name = f"{type(order).__name__}/{order.id}"
+def _check_selections(decoded: Decoded, selections: Sequence[str] | None) -> None:
+    """A selection of something that was not sent would be silence about nothing."""
+    if not selections or not decoded.entries or decoded.useless or decoded.unread:
+        return
+    if not any(_selected(entry, selections) for entry in decoded.entries):
+        raise RequestError(
+            "context.selections names none of the drafts; it is to hold references such as"
+            " MedicationRequest/id of entries of context.draftOrders.",
+            where="context.selections",
+        )
+
+
+def _selected(entry: r.Entry, selections: Sequence[str] | None) -> bool:
+    if selections is None:
+        return True
+    name = f"{type(entry.resource).__name__}/{entry.resource.id if entry.resource else ''}"
     return any(s in (name, entry.fullUrl) or s.endswith("/" + name) for s in selections)
 
 

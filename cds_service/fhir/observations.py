@@ -105,7 +105,9 @@ _UNREAD = object()
 def _recency(found: _Found) -> tuple[date, str, bytes, str]:
     """Results of one moment keep one order, whatever the order and the ids with which they came."""
     taken, text = _taken(found[0])
-    value = bytes(found[1].valueQuantity) + (found[1].valueString or "").encode()
+    measured = found[1]
+    value = bytes(measured.valueQuantity) + (measured.valueString or "").encode()
+    value += bytes(measured.referenceRange)
     return (taken.last if taken else date.min, text or "", value, found[0].id or "")
 
 

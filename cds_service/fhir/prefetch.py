@@ -5,7 +5,7 @@ omitted. Required are the patient, total ALP, and at least one source of medicat
 else degrades, and the card says what was not known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, cast
 
 import msgspec
@@ -134,10 +134,14 @@ def collect(prefetch: Mapping[str, r.FhirValue], patient_id: str) -> Prefetched:
     Raises DataUnavailable (412) naming the key when required data did not come.
     """
     values = {key: _value(key, prefetch) for key in _NAMES}
-    _require_medications(values, patient_id)
-    _require(ALP, values[ALP])
-    patient = _patient(values[PATIENT], patient_id)
-    _require_own(ALP, values[ALP], patient_id)
+    missing = list(_missing(values, patient_id))
+    if missing:
+        keys, causes = zip(*missing, strict=True)
+        where = f"prefetch.{keys[0]}" if keys[0] else "prefetch"
+        raise DataUnavailable(" ".join(causes), where=where)
+    patient = next(
+        e.resource for e in values[PATIENT].decoded.entries if isinstance(e.resource, r.Patient)
+    )
     entries: list[r.Entry] = []
     unread: list[Unread] = []
     unknown: list[str] = []
@@ -147,7 +151,12 @@ def collect(prefetch: Mapping[str, r.FhirValue], patient_id: str) -> Prefetched:
         gap = _gap(key, value)
         if gap:
             unknown.append(gap)
-    return Prefetched(patient, tuple(entries), tuple(unread), tuple(unknown))
+    return Prefetched(
+        msgspec.structs.replace(patient, id=patient_id),
+        tuple(entries),
+        tuple(unread),
+        tuple(unknown),
+    )
 
 
 def _value(key: str, prefetch: Mapping[str, r.FhirValue]) -> _Value:
@@ -168,13 +177,40 @@ def _value(key: str, prefetch: Mapping[str, r.FhirValue]) -> _Value:
     return _Value("satisfied", decoded)
 
 
-def _require(key: str, value: _Value) -> None:
-    if value.state in ("omitted", "failed"):
-        raise DataUnavailable(
-            f"Prefetch key '{key}' {value.cause}. It is required: send the result of its template"
+def _missing(values: Mapping[str, _Value], patient_id: str) -> Iterator[tuple[str, str]]:
+    """Each required key that did not come, with what is wrong and what would be right."""
+    cause = _no_patient(values[PATIENT], patient_id)
+    if cause:
+        yield PATIENT, cause
+    alp = values[ALP]
+    if alp.state in ("omitted", "failed"):
+        yield (
+            ALP,
+            f"Prefetch key '{ALP}' {alp.cause}. It is required: send the result of its template"
             " (null or an empty Bundle where there is none).",
-            where=f"prefetch.{key}",
         )
+    elif not _own(ALP, alp, patient_id):
+        yield ALP, f"Prefetch key '{ALP}' holds only entries that are not about context.patientId."
+    if not any(_medications_known(values[key], key, patient_id) for key in MEDICATIONS):
+        yield (
+            "",
+            f"None of the prefetch keys {', '.join(MEDICATIONS)} was sent as data of this patient."
+            " At least one is required: treatment cannot be told from disease without it.",
+        )
+
+
+def _no_patient(value: _Value, patient_id: str) -> str | None:
+    found = [e.resource for e in value.decoded.entries if isinstance(e.resource, r.Patient)]
+    if value.state != "satisfied" or len(found) != 1:
+        cause = value.cause or "holds no readable Patient"
+        return f"Prefetch key '{PATIENT}' {cause}. It is required: send the one Patient."
+    if found[0].id not in (None, patient_id):
+        return f"Prefetch key '{PATIENT}' holds another patient than context.patientId."
+    return None
+
+
+def _medications_known(value: _Value, key: str, patient_id: str) -> bool:
+    return value.state in ("satisfied", "none") and _own(key, value, patient_id)
 
 
 def _own(key: str, value: _Value, patient_id: str) -> bool:
@@ -187,43 +223,6 @@ def _own(key: str, value: _Value, patient_id: str) -> bool:
     return not entries or any(
         subject.problem(cast("r.AboutPatient", e.resource)) is None for e in entries
     )
-
-
-def _require_own(key: str, value: _Value, patient_id: str) -> None:
-    if not _own(key, value, patient_id):
-        raise DataUnavailable(
-            f"Prefetch key '{key}' holds only entries that are not about context.patientId.",
-            where=f"prefetch.{key}",
-        )
-
-
-def _require_medications(values: Mapping[str, _Value], patient_id: str) -> None:
-    for key in MEDICATIONS:
-        known = values[key].state in ("satisfied", "none")
-        if known and _own(key, values[key], patient_id):
-            return
-    raise DataUnavailable(
-        f"None of the prefetch keys {', '.join(MEDICATIONS)} was sent as data of this patient. At"
-        " least one is required: treatment cannot be told from disease without it.",
-        where="prefetch",
-    )
-
-
-def _patient(value: _Value, patient_id: str) -> r.Patient:
-    _require(PATIENT, value)
-    found = [e.resource for e in value.decoded.entries if isinstance(e.resource, r.Patient)]
-    if len(found) != 1:
-        raise DataUnavailable(
-            "Prefetch key 'patient' is to hold exactly one readable Patient.",
-            where=f"prefetch.{PATIENT}",
-        )
-    patient = found[0]
-    if patient.id is not None and patient.id != patient_id:
-        raise DataUnavailable(
-            "Prefetch key 'patient' holds another patient than context.patientId.",
-            where=f"prefetch.{PATIENT}",
-        )
-    return msgspec.structs.replace(patient, id=patient_id)
 
 
 def _gap(key: str, value: _Value) -> str | None:

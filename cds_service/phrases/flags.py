@@ -6,6 +6,7 @@ from datetime import timedelta
 from cds_service.assessment import Assessment, baseline, pre_treatment
 from cds_service.assessment.calendar import months_after
 from cds_service.phrases.series import old_value
+from cds_service.phrases.treatment import relevant
 from cds_service.situations.verdict import below
 
 WARNING = "warning"
@@ -30,6 +31,39 @@ def _rebound(a: Assessment) -> bool:
     )
 
 
+def _denosumab_known(a: Assessment) -> bool:
+    """On record, and not so long ago that no dose can be due and no rebound can follow."""
+    if all(_action(a, u.drug) != "denosumab" for u in a.exposure.uses):
+        return False
+    last = a.exposure.denosumab_last
+    return last is None or a.as_of <= months_after(last, a.policy.residual.denosumab_rebound_months)
+
+
+def _denosumab_ended(a: Assessment) -> bool:
+    """An order that ends denosumab is being signed."""
+    return any(_action(a, drug) == "denosumab" for drug in a.call.draft.ended)
+
+
+def _denosumab_overdue(a: Assessment) -> bool:
+    """The effect of the last dose has passed, and it is not this order that ends the drug."""
+    last = a.exposure.denosumab_last
+    if last is None or _denosumab_ended(a):
+        return False
+    return a.as_of > months_after(last, a.policy.residual.denosumab_months)
+
+
+def _on_denosumab(a: Assessment) -> bool:
+    """The drug that a card speaks of is denosumab."""
+    use = relevant(a)
+    return use is not None and _action(a, use.drug) == "denosumab"
+
+
+def _in_effect_window(a: Assessment) -> bool:
+    """The latest low value was taken while an antiresorptive may have acted."""
+    low = a.alp.latest_low
+    return low is not None and a.exposure.window(low.day) is not None
+
+
 def _past_exposure(a: Assessment) -> bool:
     low = a.alp.latest_low
     return bool(a.exposure.uses) and low is not None and a.exposure.window(low.day) is None
@@ -48,15 +82,6 @@ def _since_latest(a: Assessment, months: int) -> bool:
 
 def _action(a: Assessment, drug: str) -> str:
     return a.drugs[drug].action
-
-
-def _adult_range(a: Assessment) -> bool:
-    latest = a.alp.latest
-    return (
-        latest is not None
-        and latest.limit is not None
-        and latest.limit.origin == "built-in child instead of adult range"
-    )
 
 
 def _old_low(a: Assessment) -> bool:
@@ -83,7 +108,12 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "pre_treatment_low": lambda a: any(v.low for v in pre_treatment(a.alp, a.exposure)),
     "older_baseline_normal": _older_baseline,
     "first_dose_unknown": lambda a: bool(a.exposure.uses) and a.exposure.first_dose is None,
-    "denosumab_known": lambda a: any(_action(a, u.drug) == "denosumab" for u in a.exposure.uses),
+    "denosumab_known": _denosumab_known,
+    "denosumab_undated": lambda a: a.exposure.denosumab_last is None,
+    "denosumab_ended": _denosumab_ended,
+    "denosumab_overdue": _denosumab_overdue,
+    "on_denosumab": _on_denosumab,
+    "in_effect_window": _in_effect_window,
     "denosumab_ordered": lambda a: any(_action(a, d) == "denosumab" for d in a.call.draft.ordered),
     "zoledronate_ordered": lambda a: any(
         _action(a, d) == "zoledronate" for d in a.call.draft.ordered
@@ -97,6 +127,7 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "below_very_low": lambda a: _below(a, "very_low"),
     "feature": lambda a: a.context.features.any,
     "dental_feature": lambda a: bool(a.context.features.teeth),
+    "femoral_feature": lambda a: bool(a.context.features.femur),
     "one_metatarsal": lambda a: len(a.context.features.metatarsal) == 1,
     "plp_raised": lambda a: a.workup.plp_raised,
     "pea_raised": lambda a: a.workup.pea_raised,
@@ -115,10 +146,10 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "stale_latest": lambda a: _since_latest(a, a.policy.look_back.patient_view_months),
     "no_recent_alp": lambda a: _since_latest(a, a.policy.look_back.fresh_repeat_months),
     "secondary_cause": lambda a: bool(a.context.causes),
+    "pregnant": lambda a: a.pregnancy is not None,
     "hpp_recorded": lambda a: a.known_hypophosphatasia,
     "oncology": lambda a: a.oncology,
     "unit_missing": lambda a: (v := old_value(a)) is not None and v.problem == "it has no unit",
     "old_low": _old_low,
-    "adult_range_for_child": _adult_range,
     "fracture_healing_possible": _recent_fracture,
 }

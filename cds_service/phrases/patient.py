@@ -10,6 +10,8 @@ from cds_service.phrases.treatment import span
 from cds_service.phrases.workup import alpl
 from cds_service.record import Diagnosis
 
+_UNVERIFIED = frozenset({"coeliac-disease", "cushing-syndrome", "wilson-disease"})
+
 
 def _lower(name: str) -> str:
     return name[:1].lower() + name[1:]
@@ -60,6 +62,12 @@ def cause_detail(cause: Cause) -> str:
     return f"{cause.name} ({span(cause.drug)})" if cause.drug else cause.name
 
 
+def _unverified(a: Assessment) -> str | None:
+    """Recorded causes whose link with low ALP rests on listings only."""
+    names = [c.name for c in a.context.causes if c.diagnosis and c.diagnosis.concept in _UNVERIFIED]
+    return words.listed(names) or None
+
+
 def _age(a: Assessment) -> str | None:
     return f"{a.age.years} y" if a.age else None
 
@@ -87,6 +95,7 @@ PATIENT: Mapping[str, Phrase] = {
     "causes": Phrase(lambda a: ", ".join(c.name for c in a.context.causes) or None),
     "cause_short": Phrase(lambda a: a.context.causes[0].name if a.context.causes else None, 28),
     "causes_detail": Phrase(lambda a: "; ".join(map(cause_detail, a.context.causes)) or None),
+    "unverified_causes": Phrase(_unverified),
     "kidney": Phrase(lambda a: words.listed(a.context.kidney) or None, 54),
     "age": Phrase(_age, 5),
     "trimester": Phrase(_trimester, 17),

@@ -54,17 +54,6 @@ def _first_dose(a: Assessment) -> str | None:
     return words.dated(min(starts)) if starts else None
 
 
-def _last_dose(a: Assessment) -> str | None:
-    use = relevant(a)
-    if use is None:
-        return None
-    if use.ongoing:
-        return "ongoing"
-    same = (u for u in a.exposure.uses if u.drug == use.drug)
-    days = [day for u in same if (day := u.end or u.start) is not None]
-    return words.dated(max(days, key=lambda d: d.last)) if days else None
-
-
 def exposure_lines(a: Assessment) -> list[str]:
     """Each antiresorptive on record with its dates, oldest first."""
     lines: list[str] = []
@@ -87,7 +76,7 @@ def exposure_lines(a: Assessment) -> list[str]:
 
 def _denosumab_months(a: Assessment) -> str | None:
     last = a.exposure.denosumab_last
-    return str(months_between(last, a.as_of)) if last else None
+    return words.counted(months_between(last, a.as_of), "month") if last else None
 
 
 def _supplement(a: Assessment) -> DrugUse | None:
@@ -107,12 +96,11 @@ TREATMENT: Mapping[str, Phrase] = {
     "ordered_drug": Phrase(_ordered, 34),
     "drug_since": Phrase(_drug_since),
     "first_dose": Phrase(_first_dose, 11),
-    "last_dose": Phrase(_last_dose, 11),
     "exposure": Phrase(lambda a: "; ".join(exposure_lines(a)) or None),
     "denosumab_last_dose": Phrase(
         lambda a: words.on(a.exposure.denosumab_last) if a.exposure.denosumab_last else None, 11
     ),
-    "denosumab_months_ago": Phrase(_denosumab_months, 3),
+    "denosumab_months_ago": Phrase(_denosumab_months, 10),
     "b6": Phrase(lambda a: a.drugs[u.drug].label if (u := _supplement(a)) else None, 14),
     "b6_since": Phrase(lambda a: span(u) if (u := _supplement(a)) else None),
     "lowering_drugs": Phrase(_lowering),

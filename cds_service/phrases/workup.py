@@ -93,7 +93,7 @@ WORKUP: Mapping[str, Phrase] = {
     "alpl": Phrase(alpl),
     "pth": Phrase(lambda a: _result_value(pth(a)), 18),
     "pth_date": Phrase(lambda a: words.dated(r.taken) if (r := pth(a)) else None, 11),
-    "liver": Phrase(_liver, 60),
+    "liver": Phrase(_liver, 56),
     "liver_short": Phrase(_liver_short, 10),
     "potassium": Phrase(lambda a: _suspicion(a, "potassium"), 14),
     "calcium": Phrase(lambda a: _suspicion(a, "calcium"), 14),

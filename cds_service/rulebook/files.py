@@ -72,6 +72,28 @@ def read_policy(site_policy: Path | None) -> Policy:
     return convert(_laid_over(tables, site), Policy, site_policy)
 
 
+def site_changes(site_policy: Path | None) -> list[str]:
+    """What a site's policy changes beside its switches, a line each, with the built-in value."""
+    if site_policy is None:
+        return []
+    built_in = _flat(read_toml(KNOWLEDGE / "policy.toml"))
+    site = _flat(read_toml(site_policy))
+    return [
+        f"{key} = {value} (built-in: {built_in.get(key, 'none')})"
+        for key, value in site.items()
+        if built_in.get(key) != value and not key.startswith(("version", "situations."))
+    ]
+
+
+def _flat(tables: Any, prefix: str = "") -> dict[str, str]:
+    if not isinstance(tables, dict):
+        return {prefix: str(tables)}
+    found: dict[str, str] = {}
+    for key, value in tables.items():
+        found |= _flat(value, f"{prefix}.{key}" if prefix else key)
+    return found
+
+
 def read_value_sets() -> dict[str, ValueSet]:
     """Every ValueSet by id."""
     found = {}

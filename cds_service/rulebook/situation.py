@@ -55,6 +55,9 @@ class Situation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     raised_when: str = ""
     lowered_indicator: Indicator | None = None
     summary: str = ""
+    """What the card says when none of `summaries` does."""
+    summaries: tuple[Line, ...] = ()
+    """Summaries for some patients: the first whose conditions hold stands instead."""
     why: tuple[Line, ...] = ()
     explain: tuple[Line, ...] = ()
     options: tuple[Line, ...] = ()
@@ -64,8 +67,8 @@ class Situation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     override_reasons: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
     slug: str = ""
-    headline: Line = Line("")
-    """The summary as a line."""
+    headlines: tuple[Line, ...] = ()
+    """The summaries as lines, `summary` last."""
     holds: Predicate | None = None
 
     @property
@@ -97,7 +100,7 @@ class Situation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     @property
     def speaks_of(self) -> frozenset[str]:
         """Every placeholder that its sentences use."""
-        return frozenset(n for line in (self.headline, *self.lines) for n in line.names)
+        return frozenset(n for line in (*self.headlines, *self.lines) for n in line.names)
 
 
 def placeholders(text: str) -> tuple[str, ...]:
@@ -143,7 +146,7 @@ def _taken_apart(situation: Situation) -> Situation:
     """The sentences with their placeholders found, once and for all."""
     return msgspec.structs.replace(
         situation,
-        headline=_lines((Line(situation.summary),))[0],
+        headlines=_lines((*situation.summaries, Line(situation.summary))),
         why=_lines(situation.why),
         explain=_lines(situation.explain),
         options=_lines(situation.options),
@@ -173,30 +176,35 @@ def _check(
     for key in ("summary", "why", "options", "no_action", "would_change", "citations"):
         if not getattr(situation, key):
             raise KnowledgeError(f"{key}: a card needs it")
+    for offer in situation.orders:
+        _check_conditions(offer.when)
+    _check_words(situation)
+
+
+def _check_words(situation: Situation) -> None:
     for line in situation.lines:
         _all_known("text", line.names, PHRASES)
         _check_conditions(line.when)
-    for offer in situation.orders:
-        _check_conditions(offer.when)
-    _check_summary(situation)
+    for line in situation.headlines:
+        _check_conditions(line.when)
+        _check_summary(line)
     texts = [
         situation.title,
-        situation.summary,
         situation.no_action,
         situation.would_change,
         situation.criterion,
+        *(line.text for line in (*situation.headlines, *situation.lines)),
     ]
-    for text in [*texts, *(line.text for line in situation.lines)]:
+    for text in texts:
         banned = BANNED.search(text)
         if banned:
             raise KnowledgeError(f"the word {banned[0]!r} may not stand on a card: {text}")
 
 
-def _check_summary(situation: Situation) -> None:
-    names = placeholders(situation.summary)
-    _all_known("summary", names, PHRASES)
-    text = re.sub(r"\{\w+\}", "", situation.summary)
-    longest = len(text) + sum(PHRASES[name].longest for name in names)
+def _check_summary(line: Line) -> None:
+    _all_known("summary", line.names, PHRASES)
+    text = re.sub(r"\{\w+\}", "", line.text)
+    longest = len(text) + sum(PHRASES[name].longest for name in line.names)
     if longest >= SUMMARY_LIMIT:
         raise KnowledgeError(
             f"the summary may reach {longest} characters; fewer than {SUMMARY_LIMIT} fit"

@@ -44,7 +44,7 @@ def blueprint(advisor: Advisor, today: Callable[[], date], max_bytes: int) -> Bl
             raise RequestError("Send the body without Content-Encoding.")
         body = request.get_data(cache=False)
         if len(body) > max_bytes:
-            raise BodyTooLarge("The body is larger than this service accepts.")
+            raise BodyTooLarge(f"The body is larger than the {max_bytes} bytes accepted here.")
         hook_request = decode(body, (service.hook,))
         answer = advisor.answer(hook_request, today())
         _note(service.id, answer, started)
