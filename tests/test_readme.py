@@ -133,7 +133,8 @@ def test_command_succeeds(command: str, site_policy: Path, monkeypatch: pytest.M
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
 def test_curl_brings_the_card_shown(service: Client) -> None:
     command, at_order = [c for c in commands() if c.startswith("curl ")]
-    assert SERVED_AT in command and SERVED_AT in at_order
+    assert SERVED_AT in command
+    assert SERVED_AT in at_order
     words = shlex.split(command.replace(SERVED_AT, service.base))
     direct = {**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     ran = subprocess.run(words, cwd=ROOT, env=direct, capture_output=True, check=True, timeout=30)
