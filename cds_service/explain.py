@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cds_service import words
 from cds_service.assessment import Assessment
-from cds_service.assessment.alp import AlpValue
+from cds_service.assessment.judging import AlpValue
 from cds_service.decision import Decision, Step
 from cds_service.phrases.patient import cause_detail
 from cds_service.phrases.series import limit, limit_source, value

@@ -6,8 +6,9 @@ from uuid import uuid4
 import msgspec
 
 from cds_service.assessment import Assessment, Call
+from cds_service.card_text import detail, fixed_text
+from cds_service.card_text.speaker import Speaker
 from cds_service.decision import Decision, Finding, decide
-from cds_service.detail import Speaker, detail, fixed_text
 from cds_service.errors import DataUnavailable
 from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.prefetch import collect

@@ -116,6 +116,11 @@ def test_a_draft_of_another_patient_is_refused(service: Client) -> None:
     assert "another patient" in answer.json()["issue"][0]["diagnostics"]
 
 
+def test_a_test_that_is_not_to_be_done_is_not_pending(service: Client) -> None:
+    chart = [alp(70, -760, 35), ordered("6768-6", -5, doNotPerform=True)]
+    assert fired(service, chart, draft("alendronate")) == ["no-baseline-alp: info"]
+
+
 def test_a_draft_that_says_do_not_perform_is_no_order(service: Client) -> None:
     assert fired(service, LOW, draft("alendronate", doNotPerform=True)) == []
 

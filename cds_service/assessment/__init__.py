@@ -8,10 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from cds_service.assessment.alp import AlpSeries, AlpValue, alp_series, episodes
+from cds_service.assessment.alp import AlpSeries, alp_series, episodes
 from cds_service.assessment.calendar import months_after
 from cds_service.assessment.context import Context, hypophosphatasia_known
 from cds_service.assessment.exposure import Exposure, Window, exposure, spans
+from cds_service.assessment.judging import AlpValue
 from cds_service.assessment.pregnancy import Pregnancy, pregnancies
 from cds_service.assessment.workup import WorkUp, pending, resulted_since
 from cds_service.drugs import Drug

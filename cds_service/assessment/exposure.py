@@ -5,15 +5,13 @@ from datetime import date, timedelta
 
 import msgspec
 
-from cds_service.assessment.calendar import months_after
+from cds_service.assessment.calendar import months_after, months_between
 from cds_service.assessment.spans import Spans
 from cds_service.drugs import Drug
 from cds_service.policy import Policy, Residual
 from cds_service.record import DrugUse, RecordedDate
 
 _YEAR = 365.25
-# What is given by somebody else is an injection or infusion: long use lengthens the effect of tablets only.
-_INJECTED = frozenset({"MedicationAdministration", "Procedure"})
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -126,7 +124,7 @@ def _window(use: DrugUse, months: int) -> Window:
 
 
 def _bisphosphonate(group: list[DrugUse], residual: Residual, as_of: date) -> Iterator[Window]:
-    by_injection = all(u.injected or u.source in _INJECTED for u in group)
+    by_injection = all(u.injected for u in group)
     months = (
         residual.bisphosphonate_long_months
         if not by_injection and _long_use(group, residual, as_of)
@@ -160,7 +158,7 @@ def _yearly_doses(use: DrugUse, as_of: date) -> int:
     last = as_of if use.ongoing else _last(use)
     if use.start is None or last is None:
         return 1
-    return int((last - use.start.first).days / _YEAR) + 1
+    return months_between(use.start.first, last) // 12 + 1
 
 
 def _denosumab(group: list[DrugUse], residual: Residual, _: date) -> Iterator[Window]:

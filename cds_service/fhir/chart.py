@@ -157,6 +157,8 @@ class ChartReader:
 
     def service_request(self, request: r.ServiceRequest, *, is_draft: bool = False) -> None:
         """Add an order that is still open."""
+        if request.doNotPerform:
+            return
         if request.status not in _PENDING and not (is_draft and request.status is None):
             return
         concepts = [c for c, _ in self._found(request.code) if c in ORDERS]

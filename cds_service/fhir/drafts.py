@@ -157,7 +157,7 @@ class _DraftReader:
         if isinstance(order, r.MedicationRequest):
             return None if order.doNotPerform else self._medications.recognise(order)
         concept = order.code
-        if concept is None:
+        if concept is None or order.doNotPerform:
             return None
         found = self._aids.drugs.by_codes(concept.coding or ())
         texts = [concept.text, *(c.display for c in concept.coding or ())]

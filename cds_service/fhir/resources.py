@@ -222,6 +222,7 @@ class Encounter(Resource, frozen=True, gc=False, tag="Encounter"):
 
 class ServiceRequest(Resource, frozen=True, gc=False, tag="ServiceRequest"):
     status: str | None = None
+    doNotPerform: bool | None = None
     intent: str | None = None
     code: CodeableConcept | None = None
     subject: Reference | None = None

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from cds_service import words
 from cds_service.assessment import Assessment, baseline, pre_treatment
-from cds_service.assessment.alp import AlpValue
+from cds_service.assessment.judging import AlpValue
 from cds_service.assessment.limits import Limit, Origin
 from cds_service.phrases.phrase import Phrase
 

@@ -3,8 +3,9 @@
 from datetime import date
 
 from cds_service.assessment import REPEAT_ALP, Assessment, pre_treatment
-from cds_service.assessment.alp import AlpValue, far_apart
+from cds_service.assessment.alp import far_apart
 from cds_service.assessment.calendar import months_after
+from cds_service.assessment.judging import AlpValue
 from cds_service.assessment.specimen import repeated_normal
 from cds_service.situations.verdict import Verdict, no, no_order, yes
 from cds_service.words import listed

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from cds_service.assessment import Assessment
-from cds_service.assessment.alp import AlpValue
+from cds_service.assessment.judging import AlpValue
 
 Level = Literal["usual", "raised", "lowered"]
 

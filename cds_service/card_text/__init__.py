@@ -1,0 +1,87 @@
+"""The text of a card: five blocks of GitHub-flavoured markdown, read in ten seconds.
+
+Why this fired, values used, not known to this tool, options to consider, sources and version. Text
+that comes from the record is escaped; everything else is ours.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from cds_service import words
+from cds_service.assessment import Assessment
+from cds_service.card_text.gaps import left_out, unknown
+from cds_service.card_text.speaker import Speaker
+from cds_service.card_text.table import values_table
+from cds_service.phrases.policy import numbers
+from cds_service.rulebook import Rulebook
+from cds_service.rulebook.situation import Situation
+
+
+class FixedText(msgspec.Struct, frozen=True):
+    """What a situation's card says whoever the patient is: put together once, at start."""
+
+    rule: str
+    closing: str
+    """When doing nothing is reasonable, and what would change the advice."""
+    sources: str
+    version: str
+    speaks_of: frozenset[str]
+
+
+def fixed_text(situation: Situation, rulebook: Rulebook) -> FixedText:
+    """The rule in words, the sources, and the version line up to the date."""
+    about = rulebook.about
+    in_force = numbers(rulebook.policy)
+    return FixedText(
+        rule=f"*Rule:* {situation.criterion.format_map(in_force)}",
+        closing=f"{situation.no_action} {situation.would_change}".format_map(in_force),
+        sources="\n".join(_sources(situation, rulebook)),
+        version=(
+            f"Rule `{situation.slug}`, knowledge {about.version}, policy {rulebook.policy.version}."
+            f" Last clinical review: {about.last_clinical_review}."
+            f" For {about.intended_user}; advisory, does not replace judgement. Data as of"
+        ),
+        speaks_of=situation.speaks_of,
+    )
+
+
+def detail(
+    situation: Situation, fixed: FixedText, speaker: Speaker, a: Assessment, notes: Sequence[str]
+) -> str:
+    """The whole text. `notes` say which orders were left out, and why."""
+    return "\n\n".join(
+        (
+            _block("Why this fired", speaker.bullets(situation.why), [fixed.rule]),
+            _block(
+                "Values used",
+                values_table(a, fixed.speaks_of),
+                left_out(a),
+                ["*Background:*", "", *speaker.bullets(situation.explain)],
+            ),
+            _block("Not known to this tool", unknown(a)),
+            _block(
+                "Options to consider",
+                [*speaker.bullets(situation.options), *(f"- {n}" for n in notes)],
+                [fixed.closing],
+            ),
+            _block(
+                "Sources and rule version",
+                [fixed.sources],
+                [f"{fixed.version} {words.on(a.as_of)}."],
+            ),
+        )
+    )
+
+
+def _block(title: str, *parts: Sequence[str]) -> str:
+    return f"**{title}**\n\n" + "\n\n".join("\n".join(p) for p in parts if p)
+
+
+def _sources(situation: Situation, rulebook: Rulebook) -> list[str]:
+    lines = []
+    for key in situation.citations:
+        source = rulebook.citations[key]
+        label = f"[{source.label}]({source.url})" if source.url else source.label
+        lines.append(f"- {label}: {source.evidence}")
+    return lines

@@ -1,0 +1,103 @@
+"""The values that a card rests on, as a small table."""
+
+from cds_service import words
+from cds_service.assessment import Assessment, baseline, pre_treatment
+from cds_service.assessment.judging import AlpValue
+from cds_service.phrases.series import limit, limit_source, value
+from cds_service.phrases.workup import alpl, pth, substrate_limit
+from cds_service.record import LabResult
+
+_LATEST_ROWS = 4
+
+
+def values_table(a: Assessment, speaks_of: frozenset[str]) -> list[str]:
+    """ALP values and the other results that the card speaks of, oldest first."""
+    rows = [_alp_row(v, a) for v in _values_shown(a)]
+    rows += _other_rows(a, speaks_of)
+    return ["| Date | Test | Value | Limit | Remark |", "|---|---|---|---|---|", *rows]
+
+
+def _values_shown(a: Assessment) -> list[AlpValue]:
+    """The latest values, what came before treatment, and the first low; oldest first."""
+    wanted = list(a.alp.counted[-_LATEST_ROWS:])
+    wanted += [*a.alp.lows[:1], *a.alp.lows[-2:]]
+    wanted += [v for v in (baseline(a.alp, a.exposure, a.policy),) if v]
+    wanted += [v for v in pre_treatment(a.alp, a.exposure) if v.low][-2:]
+    wanted += [v for v in a.alp.values if v.low and v.exclusion is not None][-2:]
+    return [v for v in a.alp.values if any(v is w for w in wanted)]
+
+
+def _alp_row(found: AlpValue, a: Assessment) -> str:
+    source = limit_source(found, a) if found.limit else ""
+    remark = "laboratory limit" if found.limit and found.limit.origin == "laboratory" else source
+    verdict = "low" if found.low else "not low"
+    if found.exclusion is not None:
+        verdict = f"not counted: {found.exclusion}"
+    remarks = "; ".join(r for r in (verdict, remark) if r)
+    printed = found.result.low
+    low = limit(found) or ""
+    if printed is not None and found.limit and found.limit.origin == "laboratory":
+        low = words.alp(printed)
+    return _row(words.dated(found.day), "ALP", value(found) or "", low and f"≥ {low}", remarks)
+
+
+def _other_rows(a: Assessment, spoken: frozenset[str]) -> list[str]:
+    """Other results that this situation speaks of."""
+    rows: list[str] = []
+    for name, found in (("PLP", a.workup.plp), ("Urine PEA", a.workup.pea)):
+        if found is not None and found.result.quantity is not None:
+            remark = "drawn on vitamin B6" if found.supplement else ""
+            if found.built_in_limit:
+                remark = "; ".join(
+                    filter(None, [remark, "built-in limit: the laboratory gave none"])
+                )
+            bound = substrate_limit(found)
+            rows.append(
+                _row(
+                    words.dated(found.day),
+                    name,
+                    words.amount(found.result.quantity),
+                    f"≤ {bound}" if bound else "none known",
+                    remark,
+                )
+            )
+    if a.workup.alpl is not None:
+        rows.append(_row(words.dated(a.workup.alpl.reported), "ALPL", alpl(a) or "", "", ""))
+    if "liver" in spoken:
+        rows += [_result_row(name, r) for name, r in a.context.liver_results]
+    if {"potassium", "calcium"} & spoken:
+        rows += _specimen_rows(a)
+    if {"pth", "pth_date"} & spoken and (found_pth := pth(a)) is not None:
+        rows.append(_result_row("PTH", found_pth))
+    rows += [_result_row(_cause_test(c.name), c.result) for c in a.context.causes if c.result]
+    return rows
+
+
+def _cause_test(name: str) -> str:
+    test = name.removeprefix("low ").removeprefix("raised ")
+    return test[:1].upper() + test[1:]
+
+
+def _specimen_rows(a: Assessment) -> list[str]:
+    suspects = a.alp.excluded_lows("suspect specimen")
+    suspicion = suspects[-1].suspicion if suspects else None
+    if suspicion is None:
+        return []
+    found = (("Potassium", suspicion.potassium), ("Calcium (total)", suspicion.calcium))
+    return [_result_row(name, r, "same sample as ALP") for name, r in found if r is not None]
+
+
+def _result_row(name: str, found: LabResult, remark: str = "") -> str:
+    bounds = [f"≥ {words.amount(found.low)}"] if found.low else []
+    bounds += [f"≤ {words.amount(found.high)}"] if found.high else []
+    shown = words.amount(found.quantity) if found.quantity else ""
+    return _row(words.dated(found.taken), name, shown, ", ".join(bounds), remark)
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(escaped_cell(c) for c in cells) + " |"
+
+
+def escaped_cell(text: str) -> str:
+    """A table cell: units may come from the record, so markup and pipes in them are defused."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
