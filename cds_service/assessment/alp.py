@@ -57,7 +57,11 @@ def alp_series(
     """Judge every ALP result of a record."""
     judge = Judge(record, pregnant, asfotase, policy, as_of)
     dated = [(r, r.taken) for r in record.alp if r.taken is not None]
-    values = sorted(_once(judge.value(r, day) for r, day in dated), key=_chronological)
+    judged = [judge.value(result, day) for result, day in dated]
+    moments = {v.result.taken_at for v in judged}
+    if len(moments) < len(judged):
+        judged = _once(judged)
+    values = sorted(judged, key=_chronological)
     counted = [v for v in values if v.counts]
     lows = [v for v in counted if v.low]
     since = months_after(as_of, -12 * policy.look_back.majority_years)
@@ -82,7 +86,7 @@ def far_apart(lows: Sequence[AlpValue], policy: Policy) -> bool:
     return (last_start - first_end).days >= policy.persistence.days_apart
 
 
-def _once(values: Iterable[AlpValue]) -> Iterable[AlpValue]:
+def _once(values: Iterable[AlpValue]) -> list[AlpValue]:
     """One result stored under two ids, or sent in two units, is one result."""
     seen: dict[object, AlpValue] = {}
     for value in values:
@@ -98,7 +102,7 @@ def _once(values: Iterable[AlpValue]) -> Iterable[AlpValue]:
         other = seen.get(same)
         if other is None or (value.result.reference or "") < (other.result.reference or ""):
             seen[same] = value
-    return seen.values()
+    return list(seen.values())
 
 
 def _chronological(value: AlpValue) -> tuple[date, date, str, Decimal, bool, bool, bool, str]:

@@ -62,11 +62,12 @@ def read_record(
         r.Encounter: rest.encounter,
         r.ServiceRequest: rest.service_request,
     }
-    for entry in entries:
-        if isinstance(entry.resource, r.Medication):
-            _index(medications, entry.resource, entry.fullUrl)
-        elif isinstance(entry.resource, r.Specimen):
-            _index(specimens, entry.resource, entry.fullUrl)
+    if not {r.Medication, r.Specimen}.isdisjoint({type(e.resource) for e in entries}):
+        for entry in entries:
+            if isinstance(entry.resource, r.Medication):
+                _index(medications, entry.resource, entry.fullUrl)
+            elif isinstance(entry.resource, r.Specimen):
+                _index(specimens, entry.resource, entry.fullUrl)
     for entry in identity.newest_copies(entries):
         resource = entry.resource
         read = readers.get(type(resource))
