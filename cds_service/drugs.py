@@ -1,6 +1,7 @@
 """The drugs that the rules know, and how one is recognised: by code first, by name where there is none."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
@@ -22,7 +23,7 @@ ONCOLOGY_DOSE = "oncology-dose-antiresorptive"
 _LONGEST_NAME = 200
 INJECTED = "ibandronate-injection"
 _BEGINNING = 4
-_WORD = re.compile(r"\w{4,}")
+_WORD = re.compile(r"[a-z]{4,}")
 UNSPECIFIED = "bisphosphonate-unspecified"
 
 
@@ -61,7 +62,7 @@ class DrugList:
         self._by_name = {name: key for key, d in drugs.items() for name in d.names}
         self._beginnings = frozenset(name[:_BEGINNING] for name in self._by_name)
         longest_first = sorted(self._by_name, key=len, reverse=True)
-        self._names = re.compile(r"\b(" + "|".join(map(re.escape, longest_first)) + ")")
+        self._names = re.compile("(?<![a-z0-9])(" + "|".join(map(re.escape, longest_first)) + ")")
 
     def __getitem__(self, key: str) -> Drug:
         return self._drugs[key]
@@ -89,13 +90,24 @@ class DrugList:
                 found = key
         return Recognised(found, False, oncology_dose, injected) if found else None
 
-    def by_name(self, text: str | None) -> Recognised | None:
-        """The drug that a free text names at the start of a word, from the fixed list of names."""
+    def by_name(self, text: str | None, *, at_start: bool = False) -> Recognised | None:
+        """The drug that a free text names at the start of a word, from the fixed list of names.
+
+        `at_start`: only as its first word, for texts that may speak of more than one thing.
+        """
         if not text:
             return None
-        lowered = text[:_LONGEST_NAME].lower()
+        lowered = _plain(text[:_LONGEST_NAME])
         # Most drugs are none of ours: the beginnings of the words tell that faster than the search.
         if not any(word[:_BEGINNING] in self._beginnings for word in _WORD.findall(lowered)):
             return None
-        found = self._names.search(lowered)
+        found = self._names.match(lowered.lstrip()) if at_start else self._names.search(lowered)
         return Recognised(self._by_name[found[1]], True, False) if found else None
+
+
+def _plain(text: str) -> str:
+    """Lower case without accents: drug names are written in many languages."""
+    if text.isascii():
+        return text.lower()
+    folded = unicodedata.normalize("NFKD", text.lower())
+    return "".join(c for c in folded if not unicodedata.combining(c))

@@ -50,11 +50,16 @@ class Advisor:
 
         Raises DataUnavailable when required data did not come with it.
         """
-        data = collect(request.prefetch, request.patient_id)
+        data = collect(request.prefetch, request.patient_id, request.fhir_server)
         record = read_record(
-            data.patient, data.entries, self._aids, unread=data.unread, unknown=data.unknown
+            data.patient,
+            data.entries,
+            self._aids,
+            unread=data.unread,
+            unknown=data.unknown,
+            fhir_server=request.fhir_server,
         )
-        _require_readable_alp(record)
+        _require_readable_alp(record, data.alp_entries)
         call = Call(request.hook, as_of, request.lay_user)
         if request.hook in ORDER_HOOKS:
             drafts = read_drafts(
@@ -63,6 +68,7 @@ class Advisor:
                 request.patient_id,
                 data.entries,
                 self._aids,
+                request.fhir_server,
             )
             record = msgspec.structs.replace(record, orders=(*record.orders, *drafts.tests))
             call = msgspec.structs.replace(call, draft=drafts.draft)
@@ -151,12 +157,18 @@ class Advisor:
         return tuple(suggestions), list(notes.values())
 
 
-def _require_readable_alp(record: PatientRecord) -> None:
+def _require_readable_alp(record: PatientRecord, sent: int) -> None:
     """ALP results of which none could be read are results that did not come."""
     broken = [u for u in record.unread if u.where.startswith("alp")]
     if broken and not record.alp:
         raise DataUnavailable(
             f"Prefetch key 'alp' holds results, but none that could be read: {broken[0].where}:"
             f" {broken[0].reason}.",
+            where="prefetch.alp",
+        )
+    if sent and not record.alp_seen and not broken:
+        raise DataUnavailable(
+            "Prefetch key 'alp' holds results, but none with a code of its template: send what the"
+            " template asks for, or add the laboratory's own code to the site policy.",
             where="prefetch.alp",
         )

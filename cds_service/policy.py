@@ -9,7 +9,7 @@ from msgspec import Meta
 
 Days = Annotated[int, Meta(ge=0, le=3660)]
 Months = Annotated[int, Meta(ge=1, le=600)]
-Years = Annotated[int, Meta(ge=1, le=50)]
+Years = Annotated[int, Meta(ge=1, le=120)]
 _LARGEST = 10_000
 Switch = Literal["on", "off", "shadow"]
 
@@ -155,6 +155,8 @@ class WorkUpRules(_Section, frozen=True, forbid_unknown_fields=True):
 class PregnancyRules(_Section, frozen=True, forbid_unknown_fields=True):
     """How gestation is dated."""
 
+    possible_from_years: Years
+    possible_below_years: Years
     gestation_days: Days
     second_trimester_from_weeks: Annotated[int, Meta(ge=1, le=42)]
     third_trimester_from_weeks: Annotated[int, Meta(ge=1, le=42)]

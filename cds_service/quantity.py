@@ -16,6 +16,7 @@ UCUM = "http://unitsofmeasure.org"
 _NUMBER = re.compile(
     r"\s*(?P<comparator><=|>=|<|>)?\s*(?P<value>\d{1,9}(?:\.\d{1,15})?)\s*(?P<unit>%|[^\s\d,;:/]\S{0,15}/\S{1,15})?\s*"
 )
+_LONGEST_NUMBER = 64
 COMPARATORS = frozenset({"<", "<=", ">", ">="})
 _LARGEST_EXPONENT = 9
 
@@ -82,7 +83,9 @@ def read_number(text: str) -> tuple[Decimal, str | None, str | None] | None:
 
     None when the text is anything more than one plain number.
     """
-    found = _NUMBER.fullmatch(text)
+    if len(text) > _LONGEST_NUMBER:
+        return None
+    found = _NUMBER.fullmatch(text.strip())
     if found is None:
         return None
     unit = found["unit"]

@@ -39,6 +39,7 @@ class Patient(msgspec.Struct, frozen=True):
     """Administrative gender where it is female or male; None for other, unknown or not recorded."""
     born: RecordedDate | None = None
     deceased: bool = False
+    died: RecordedDate | None = None
 
 
 class LabResult(msgspec.Struct, frozen=True):
@@ -200,6 +201,8 @@ class PatientRecord(msgspec.Struct, frozen=True):
     unread: Sequence[Unread] = ()
     unknown: Sequence[str] = ()
     """Data that could not be had, in a clinician's words."""
+    alp_seen: int = 0
+    """Results recognised as ALP or as one of its fractions, whatever became of them."""
     unusable_alp_like: int = 0
     """Results of ALP fractions or other specimens, left out because they are not total ALP."""
 

@@ -6,6 +6,7 @@ text is never used to recognise anything.
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -21,6 +22,19 @@ NDC = "http://hl7.org/fhir/sid/ndc"
 _HIERARCHICAL = frozenset({ICD_10_CM, ATC})
 _LONGEST_CODE = 12
 _NOTHING: tuple[str, ...] = ()
+_SYSTEMS = {
+    "loinc.org": LOINC,
+    "snomed.info/sct": SNOMED_CT,
+    "www.nlm.nih.gov/research/umls/rxnorm": RXNORM,
+    "hl7.org/fhir/sid/icd-10-cm": ICD_10_CM,
+    "www.whocc.no/atc": ATC,
+    "hl7.org/fhir/sid/ndc": NDC,
+    "urn:oid:2.16.840.1.113883.6.1": LOINC,
+    "urn:oid:2.16.840.1.113883.6.96": SNOMED_CT,
+    "urn:oid:2.16.840.1.113883.6.88": RXNORM,
+    "urn:oid:2.16.840.1.113883.6.90": ICD_10_CM,
+}
+_UNDOTTED = re.compile(r"[A-Z]\d\w\w{1,4}")
 _INJURY_CODE = re.compile(r"[A-Z]\d\w\.\w{3}[A-Z]")
 
 
@@ -75,6 +89,9 @@ class Terminology:
         found = self._exact.get((system, code))
         if found is not None:
             return found
+        again = _as_listed(system, code)
+        if again != (system, code):
+            return self.concepts(*again)
         if system == NDC:
             return self._exact.get((NDC, _ndc_product(code)), _NOTHING)
         if system in _HIERARCHICAL:
@@ -83,10 +100,10 @@ class Terminology:
 
     def of(self, codings: Iterable[HasCode] | None) -> tuple[str, ...]:
         """The value sets that hold any of these codings."""
-        found = _NOTHING
-        for coding in codings or ():
-            found += self.concepts(coding.system, coding.code)
-        return found
+        if not codings:
+            return _NOTHING
+        found = [self.concepts(coding.system, coding.code) for coding in codings]
+        return found[0] if len(found) == 1 else tuple(chain.from_iterable(found))
 
     def codings(self, *value_set_ids: str) -> list[Concept]:
         """Every concept of these value sets, in file order."""
@@ -110,6 +127,16 @@ class Terminology:
             if found is not None:
                 return found
         return _NOTHING
+
+
+def _as_listed(system: str, code: str) -> tuple[str, str]:
+    """System and code as value sets write them: asked only when the coding as sent is not known."""
+    plain = system.strip().split("|", 1)[0].rstrip("/")
+    plain = _SYSTEMS.get(plain.removeprefix("https://").removeprefix("http://"), plain)
+    code = code.strip()
+    if plain == ICD_10_CM and _UNDOTTED.fullmatch(code):
+        code = f"{code[:3]}.{code[3:]}"
+    return plain, code
 
 
 def _ndc_product(code: str) -> str:

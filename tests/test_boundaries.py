@@ -395,10 +395,25 @@ PREGNANCY = [
     row("281 days before the due date", SINGLE, patient(31), alp(34, -101), due(180)),
     row("14 days after the due date", PREGNANT, patient(31), alp(37, 0), due(-14)),
     row("15 days after the due date", NOTHING, patient(31), alp(37, 0), due(-15)),
-    row("no due date: just below 17", PREGNANT, alp(16.9, -20), UNDATED_PREGNANCY),
-    row("no due date: at 17", NOTHING, alp(17, -20), UNDATED_PREGNANCY),
-    row("no due date: 98 days before the entry", NOTHING, alp(34, -128), UNDATED_PREGNANCY),
-    row("no due date: 99 days before the entry", SINGLE, alp(34, -129), UNDATED_PREGNANCY),
+    row("no due date: just below 17", PREGNANT, patient(31), alp(16.9, -20), UNDATED_PREGNANCY),
+    row("no due date: at 17", NOTHING, patient(31), alp(17, -20), UNDATED_PREGNANCY),
+    row(
+        "no due date: 98 days before the entry",
+        NOTHING,
+        patient(31),
+        alp(34, -128),
+        UNDATED_PREGNANCY,
+    ),
+    row(
+        "no due date: 99 days before the entry",
+        SINGLE,
+        patient(31),
+        alp(34, -129),
+        UNDATED_PREGNANCY,
+    ),
+    row("pregnant at 55", NOTHING, patient(55), alp(34, -5), UNDATED_PREGNANCY),
+    row("an old entry at 56", SINGLE, patient(56), alp(34, -5), UNDATED_PREGNANCY),
+    row("an entry of a man", SINGLE, patient(31, "male"), alp(34, -5), UNDATED_PREGNANCY),
 ]
 
 FIRST_LOW = alp(33, -120, 35)
@@ -1563,6 +1578,7 @@ NUMBERS = [
         "pregnancy.undated_recorded_after_days = 99",
         SINGLE,
         NOTHING,
+        patient(31),
         alp(34, -129),
         UNDATED_PREGNANCY,
     ),

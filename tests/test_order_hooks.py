@@ -19,6 +19,7 @@ from tests.charts import (
     draft_test,
     lab,
     ordered,
+    patient,
     pregnant,
     taking,
 )
@@ -273,7 +274,7 @@ def test_denosumab_being_ended_without_a_dose_on_record(service: Client) -> None
 
 
 def test_pregnancy_at_an_order_is_named_first(service: Client) -> None:
-    chart = [alp(20, -10, 35), *pregnant(20)]
+    chart = [patient(31), alp(20, -10, 35), *pregnant(20)]
     card = service.fire(*chart, hook="order-sign", drafts=[draft("alendronate")])[0]
     assert card["detail"].startswith(
         "**Why this fired**\n\n- Pregnant: judged by the second-trimester limit (25 U/L)"

@@ -443,7 +443,7 @@ def terminology() -> Terminology:
         ("-710", False),
         ("55513-710-01-1", False),
         ("55513-71O", False),  # the letter O
-        ("55513071001 ", False),
+        ("55513071001 ", True),
         ("", False),
     ],
 )
@@ -511,8 +511,12 @@ def test_atc_is_matched_by_class(terminology: Terminology, code: str, concept: s
     [
         (LOINC, "6768-6", ("alp-total", "orderables")),
         (LOINC, "6768", ()),
-        (LOINC, "6768-6 ", ()),
-        ("http://loinc.org/", "6768-6", ()),
+        (LOINC, "6768-6 ", ("alp-total", "orderables")),
+        ("http://loinc.org/", "6768-6", ("alp-total", "orderables")),
+        ("https://loinc.org", "6768-6", ("alp-total", "orderables")),
+        ("http://loinc.org|2.77", "6768-6", ("alp-total", "orderables")),
+        ("urn:oid:2.16.840.1.113883.6.1", "6768-6", ("alp-total", "orderables")),
+        ("http://loinc.org/x", "6768-6", ()),
         (SNOMED, "6768-6", ()),
         (None, "6768-6", ()),
         ("", "6768-6", ()),

@@ -164,8 +164,17 @@ class Context:
         days += [
             p.ended or p.performed for p in record.procedures if p.concept == "palliative-care"
         ]
-        days += [o.authored for o in record.orders if "palliative-care" in o.concepts]
-        return any(day is None or day.last >= since for day in days)
+        dated = [d for d in days if d is not None and d.first <= self.as_of]
+        dated += [
+            o.authored
+            for o in record.orders
+            if "palliative-care" in o.concepts
+            and not o.is_draft
+            and o.authored is not None
+            and o.authored.first <= self.as_of
+        ]
+        undated = any(d.onset is None for d in self.active("palliative-care"))
+        return undated or any(day.last >= since for day in dated)
 
 
 def hypophosphatasia_known(context: Context, workup: WorkUp) -> bool:

@@ -80,16 +80,20 @@ class Judge:
         unclosed = timedelta(days=acute.open_stay_days)
         after_procedure = timedelta(days=acute.days_after_procedure)
         spans = [
-            (s.start.first, (s.end.last if s.end else s.start.last + unclosed) + after_stay)
+            (s.start.first, self._ended(s.end, s.start.last + unclosed) + after_stay)
             for s in self._record.stays
             if s.start is not None
         ]
         spans += [
-            (p.performed.first, (p.ended or p.performed).last + after_procedure)
+            (p.performed.first, self._ended(p.ended, p.performed.last) + after_procedure)
             for p in self._record.procedures
             if p.concept == "major-surgery-or-transfusion" and p.performed is not None
         ]
         return Spans((begun - _DAY, ended) for begun, ended in spans)
+
+    def _ended(self, end: RecordedDate | None, otherwise: date) -> date:
+        """A recorded end; one that lies in the future is none."""
+        return end.last if end is not None and end.last <= self._as_of else otherwise
 
     @cached_property
     def _acute_encounters(self) -> frozenset[str]:

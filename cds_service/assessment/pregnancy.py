@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from cds_service.policy import Policy, PregnancyRules
-from cds_service.record import PatientRecord
+from cds_service.record import PatientRecord, age_at
 
 Trimester = Literal["first", "second", "third"]
 
@@ -36,6 +36,11 @@ class Pregnancy(msgspec.Struct, frozen=True):
 def pregnancies(record: PatientRecord, policy: Policy, as_of: date) -> tuple[Pregnancy, ...]:
     """Every pregnancy on record; those with a due date first."""
     rules = policy.pregnancy
+    age = age_at(record.patient.born, as_of)
+    if record.patient.sex == "male" or (
+        age is not None and not rules.possible_from_years <= age.years < rules.possible_below_years
+    ):
+        return ()  # an entry that nobody took off the problem list
     dated = tuple(_dated(record, rules, as_of))
     stated = _stated(record, rules, as_of)
     if stated is None or any(p.holds(as_of) for p in dated):

@@ -172,16 +172,18 @@ def pending(
     """Whether any of these tests is ordered and still to be done.
 
     An order written before the sample `after` is the one that led to it; an order that stays open
-    beyond the policy's limit is taken as forgotten.
+    beyond the policy's limit, or that has no date, is taken as forgotten.
     """
     forgotten = as_of - timedelta(days=policy.look_back.pending_order_days)
+    latest = as_of + timedelta(days=policy.look_back.pending_order_days)
     for order in orders:
         if concepts.isdisjoint(order.concepts) or order.is_draft:
             continue
         written = order.planned or order.authored
-        if written is None or (
-            written.last >= forgotten and (after is None or written.last >= after)
-        ):
+        # Without a date, or dated years ahead, it would hold for ever.
+        if written is None or not forgotten <= written.last <= latest:
+            continue
+        if after is None or written.last >= after:
             return True
     return False
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from cds_service.fhir.references import FHIR_ID
 from cds_service.fhir.resources import (
     READ_TYPES,
     AnyResource,
@@ -47,6 +48,10 @@ class Decoded(msgspec.Struct, frozen=True):
     """The server said, beside or instead of results, that something went wrong."""
     useless: int = 0
     """Entries without a resource, or with one of a type that no rule reads."""
+    hollow: int = 0
+    """Those of them without a resource."""
+    total: int = 0
+    """Number of results that the server says there are."""
 
 
 class NotFhir(ValueError):
@@ -68,7 +73,7 @@ def decode(value: FhirValue, key: str) -> Decoded:
 
 def _well_formed(value: AnyResource | Bundle | None) -> Decoded:
     if isinstance(value, Bundle):
-        return _bundle(value.entry or (), value.link or (), ())
+        return _bundle(value.entry or (), value.link or (), (), total=value.total)
     if isinstance(value, OperationOutcome):
         return Decoded(outcome=True)  # instead of results it means failure, however mildly put
     return _bundle((Entry(resource=value),), (), ())
@@ -88,6 +93,7 @@ def _bundle(
     links: tuple[Link, ...],
     unread: tuple[Unread, ...],
     useless: int = 0,
+    total: int | None = None,
 ) -> Decoded:
     useful = tuple(e for e in entries if e.resource.__class__ not in _NO_RESULT)
     outcomes = (
@@ -95,15 +101,23 @@ def _bundle(
         if len(useful) < len(entries)
         else []
     )
-    useless += len(entries) - len(useful) - len(outcomes)
-    entries = useful
-    following = next((link.url for link in links if link.relation == "next"), None)
-    return Decoded(entries, unread, following, any(map(_is_failure, outcomes)), useless)
+    hollow = sum(e.resource is None for e in entries) if len(useful) < len(entries) else 0
+    return Decoded(
+        entries=useful,
+        unread=unread,
+        next_page=next((link.url for link in links if link.relation == "next"), None),
+        outcome=any(_is_failure(o, alone=not useful) for o in outcomes),
+        useless=useless + hollow,
+        hollow=hollow,
+        total=total or 0,
+    )
 
 
-def _is_failure(outcome: OperationOutcome) -> bool:
+def _is_failure(outcome: OperationOutcome, *, alone: bool) -> bool:
+    """Whether something went wrong. Instead of results a warning is failure too, such as `suppressed`."""
     severities = {i.severity for i in outcome.issue or ()}
-    return not severities or bool(severities & {"fatal", "error", None})
+    failing = {"fatal", "error", None} | ({"warning"} if alone else set())
+    return not severities or bool(severities & failing)
 
 
 def _entry_by_entry(raw: bytes | msgspec.Raw, key: str) -> Decoded:
@@ -135,7 +149,7 @@ def _entry_by_entry(raw: bytes | msgspec.Raw, key: str) -> Decoded:
             entries.append(Entry(outer.fullUrl, read))
         else:
             useless += 1
-    return _bundle(tuple(entries), bundle.link or (), tuple(unread), useless)
+    return _bundle(tuple(entries), bundle.link or (), tuple(unread), useless, bundle.total)
 
 
 def _one(raw: bytes | msgspec.Raw, key: str) -> Decoded:
@@ -161,7 +175,8 @@ def _resource_of(raw: bytes | msgspec.Raw, where: str) -> tuple[AnyResource | No
         if named.resourceType is None:
             return None, Unread(where, "it has no resourceType")
         return None, None
-    identity = f"{named.resourceType}/{named.id}" if named.id else named.resourceType
+    shown = named.id and FHIR_ID.fullmatch(named.id)
+    identity = f"{named.resourceType}/{named.id}" if shown else named.resourceType
     return None, Unread(f"{where} {identity}", reason)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from cds_service.drugs import DrugList
 from cds_service.fhir import resources as r
 from cds_service.fhir.dates import recorded_date
+from cds_service.fhir.statuses import normal
 from cds_service.record import (
     Diagnosis,
     DrugUse,
@@ -69,7 +70,8 @@ ORDERS = frozenset(
 # (NONAC, such as long-term care) are not acute illness.
 _ACUTE_CLASSES = frozenset({"IMP", "ACUTE", "EMER", "OBSENC"})
 _NOT_ACTIVE = frozenset({"inactive", "remission", "resolved"})
-_NOT_TRUE = frozenset({"refuted", "entered-in-error"})
+# A differential diagnosis is a list of what it might be.
+_NOT_TRUE = frozenset({"refuted", "entered-in-error", "differential"})
 _NOT_DONE = frozenset({"not-done", "entered-in-error", "preparation"})
 _NO_STAY = frozenset({"cancelled", "entered-in-error", "planned"})
 _OPEN = frozenset({"arrived", "triaged", "in-progress", "onleave"})
@@ -121,7 +123,7 @@ class ChartReader:
 
     def procedure(self, procedure: r.Procedure) -> None:
         """Add what was done; an injected drug billed as a procedure is a dose."""
-        if procedure.status in _NOT_DONE:
+        if normal(procedure.status) in _NOT_DONE:
             return
         period = procedure.performedPeriod
         start = recorded_date(procedure.performedDateTime or (period.start if period else None))
@@ -146,11 +148,11 @@ class ChartReader:
     def encounter(self, encounter: r.Encounter) -> None:
         """Add an emergency, observation or inpatient stay."""
         kind = encounter.class_.code if encounter.class_ else None
-        if kind not in _ACUTE_CLASSES or encounter.status in _NO_STAY:
+        if kind not in _ACUTE_CLASSES or normal(encounter.status) in _NO_STAY:
             return
         start = recorded_date(encounter.period.start) if encounter.period else None
         end = recorded_date(encounter.period.end) if encounter.period else None
-        if end is None and encounter.status not in _OPEN:
+        if end is None and normal(encounter.status) not in _OPEN:
             end = start
         reference = f"Encounter/{encounter.id}" if encounter.id else None
         self.stays.append(Stay(reference, start, end))
@@ -159,7 +161,8 @@ class ChartReader:
         """Add an order that is still open."""
         if request.doNotPerform:
             return
-        if request.status not in _PENDING and not (is_draft and request.status is None):
+        status = normal(request.status)
+        if status not in _PENDING and not (is_draft and status is None):
             return
         concepts = [c for c, _ in self._found(request.code) if c in ORDERS]
         # Our own order code comes back on orders that were placed from a card.
@@ -202,12 +205,16 @@ def patient(resource: r.Patient) -> Patient:
         id=resource.id or "",
         sex=_SEXES.get(resource.gender),
         born=recorded_date(resource.birthDate),
-        deceased=bool(resource.deceasedBoolean or resource.deceasedDateTime),
+        deceased=bool(resource.deceasedBoolean),
+        died=recorded_date(resource.deceasedDateTime),
     )
 
 
 def _codes(concept: r.CodeableConcept | None) -> set[str]:
-    return {c.code for c in (concept.coding if concept else None) or () if c.code}
+    if concept is None:
+        return set()
+    texts = [concept.text, *(c.code for c in concept.coding or ())]
+    return {status for text in texts if (status := normal(text))}
 
 
 def _says_recurrent(code: r.CodeableConcept | None) -> bool:

@@ -15,14 +15,19 @@ from cds_service.fhir import resources as r
 from cds_service.fhir.bundles import Decoded, NotFhir, decode
 from cds_service.fhir.chart import ChartReader
 from cds_service.fhir.identity import FOREIGN, Subject
-from cds_service.fhir.medications import MedicationReader
+from cds_service.fhir.medications import DRUG_SYSTEMS, MedicationReader
 from cds_service.fhir.reader import ReadingAids
+from cds_service.fhir.references import Referred, without_version
+from cds_service.fhir.statuses import normal
 from cds_service.record import Draft, PendingOrder
+from cds_service.terminology import LOINC, SNOMED_CT
 
 _WHERE = "context.draftOrders"
 _ENDED = frozenset({"stopped", "cancelled", "revoked"})
 _NEITHER = frozenset({"entered-in-error", "completed"})
 _INDICATIONS = frozenset({"bone-metastases", "multiple-myeloma", "hypercalcaemia"})
+_TEST_SYSTEMS = frozenset({LOINC, SNOMED_CT})
+_DRUG_SYSTEMS = DRUG_SYSTEMS | {"http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"}
 _Order = r.MedicationRequest | r.ServiceRequest
 
 
@@ -39,6 +44,7 @@ def read_drafts(
     patient_id: str,
     known: Sequence[r.Entry],
     aids: ReadingAids,
+    fhir_server: str | None = None,
 ) -> Drafts:
     """Read the drafts of a call. `known` are the entries of the prefetch, for references.
 
@@ -53,25 +59,32 @@ def read_drafts(
             f"context.draftOrders is to be a Bundle: {error}.", where=_WHERE
         ) from error
     orders = [(e, e.resource) for e in decoded.entries if isinstance(e.resource, _Order)]
-    _check_subjects([o for _, o in orders], Subject(patient_id, known))
-    _check_selections(decoded, selections)
-    decisive = [o for e, o in orders if _selected(e, selections)]
-    reader = _DraftReader(aids, [*decoded.entries, *known])
-    draft = reader.draft(decisive)
-    nothing_found = not draft.ordered and not draft.ended
-    if nothing_found and any(_about_drug(u.where) for u in decoded.unread):
-        raise RequestError(
-            "A draft order cannot be read, so nobody has checked it: "
-            f"{decoded.unread[0].where}: {decoded.unread[0].reason}.",
-            where=_WHERE,
-        )
-    if nothing_found and reader.unresolved:
-        raise DataUnavailable(
-            "The drug of a draft order is only referred to; send it as code, contained Medication,"
-            " or with the display of the reference.",
-            where=_WHERE,
-        )
+    subject = Subject(patient_id, known, fhir_server)
+    _check_subjects([o for _, o in orders], subject)
+    chosen = _Selections(selections)
+    chosen.check(decoded)
+    reader = _DraftReader(aids, decoded.entries, known, subject)
+    draft = reader.draft(o for e, o in orders if chosen.holds(e))
+    if not draft.ordered:
+        _check_everything_was_read(decoded, reader)
     return Drafts(draft, reader.tests(o for _, o in orders))
+
+
+def _check_everything_was_read(decoded: Decoded, reader: "_DraftReader") -> None:
+    """Nothing was found to be ordered: that is true only when every draft could be read."""
+    if decoded.unread or decoded.hollow or decoded.outcome:
+        first = decoded.unread[0] if decoded.unread else None
+        cause = f"{first.where}: {first.reason}" if first else "an entry without a resource"
+        raise RequestError(
+            f"A draft order cannot be read, so nobody has checked it: {cause}.", where=_WHERE
+        )
+    if reader.unrecognisable:
+        raise DataUnavailable(
+            "The drug of a draft order cannot be recognised: it is only referred to, or has neither a"
+            " code of a known system (RxNorm, ATC, SNOMED CT, NDC, HCPCS) nor a text. Send one of these,"
+            " a contained Medication, or add the local code to the site policy.",
+            where=_WHERE,
+        )
 
 
 def _check_subjects(orders: Iterable[_Order], subject: Subject) -> None:
@@ -82,49 +95,60 @@ def _check_subjects(orders: Iterable[_Order], subject: Subject) -> None:
         )
 
 
-def _check_selections(decoded: Decoded, selections: Sequence[str] | None) -> None:
-    """A selection of something that was not sent would be silence about nothing."""
-    if not selections or not decoded.entries or decoded.useless or decoded.unread:
-        return
-    if not any(_selected(entry, selections) for entry in decoded.entries):
-        raise RequestError(
-            "context.selections names none of the drafts; it is to hold references such as"
-            " MedicationRequest/id of entries of context.draftOrders.",
-            where="context.selections",
-        )
+class _Selections:
+    """Which drafts decide: the selected ones, or all where the hook knows no selections."""
 
+    def __init__(self, selections: Sequence[str] | None) -> None:
+        self._all = selections is None
+        self._given = frozenset(selections or ())
+        # `Type/id`, also where a selection is an absolute reference.
+        self._names = self._given | {"/".join(s.rsplit("/", 2)[-2:]) for s in self._given}
 
-def _selected(entry: r.Entry, selections: Sequence[str] | None) -> bool:
-    if selections is None:
-        return True
-    name = f"{type(entry.resource).__name__}/{entry.resource.id if entry.resource else ''}"
-    return any(s in (name, entry.fullUrl) or s.endswith("/" + name) for s in selections)
+    def holds(self, entry: r.Entry) -> bool:
+        """Whether a draft decides."""
+        resource = entry.resource
+        name = f"{type(resource).__name__}/{resource.id}" if resource else ""
+        return self._all or name in self._names or entry.fullUrl in self._given
 
-
-def _about_drug(where: str) -> bool:
-    return "MedicationRequest" in where or "ServiceRequest" in where
+    def check(self, decoded: Decoded) -> None:
+        """A selection of something that was not sent would be silence about nothing."""
+        if not self._given or not decoded.entries or decoded.useless or decoded.unread:
+            return
+        if not any(map(self.holds, decoded.entries)):
+            raise RequestError(
+                "context.selections names none of the drafts; it is to hold references such as"
+                " MedicationRequest/id of entries of context.draftOrders.",
+                where="context.selections",
+            )
 
 
 class _DraftReader:
     """Recognises drugs and tests in orders."""
 
-    def __init__(self, aids: ReadingAids, entries: Sequence[r.Entry]) -> None:
+    def __init__(
+        self,
+        aids: ReadingAids,
+        drafts: Sequence[r.Entry],
+        known: Sequence[r.Entry],
+        subject: Subject,
+    ) -> None:
         self._aids = aids
         self._chart = ChartReader(aids.terminology, aids.drugs, aids.order_system)
-        self._entries = entries
-        medications = [e.resource for e in entries if isinstance(e.resource, r.Medication)]
-        index = {m.id: m for m in medications if m.id}
-        index |= {
-            e.fullUrl: e.resource
-            for e in entries
-            if e.fullUrl and isinstance(e.resource, r.Medication)
-        }
-        self._medications = MedicationReader(aids.drugs, index)
+        self._conditions: dict[str, r.Condition] = {}
+        self._uncoded = 0
+        medications: Referred[r.Medication] = Referred()
+        for entry in (*drafts, *known):  # a draft means the Medication that came with it
+            resource = entry.resource
+            if isinstance(resource, r.Medication):
+                medications.add(resource, entry.fullUrl)
+            elif isinstance(resource, r.Condition) and subject.problem(resource) is None:
+                self._conditions.setdefault(f"Condition/{resource.id}", resource)
+        self._medications = MedicationReader(aids.drugs, medications)
 
     @property
-    def unresolved(self) -> int:
-        """Drugs that were only referred to."""
-        return self._medications.unresolved
+    def unrecognisable(self) -> int:
+        """Drugs that were only referred to, or that no code of a known system and no text names."""
+        return self._medications.unresolved + self._uncoded
 
     def draft(self, orders: Iterable[_Order]) -> Draft:
         """The antiresorptives in these orders."""
@@ -133,12 +157,11 @@ class _DraftReader:
         indications: set[str] = set()
         text_only = oncology_dose = False
         for order in orders:
-            found = self._drug(order)
+            status = normal(order.status)
+            found = self._drug(order) if status not in _NEITHER else None
             if found is None or not self._aids.drugs[found.drug].is_antiresorptive:
                 continue
-            if order.status in _NEITHER:
-                continue
-            (ended if order.status in _ENDED else ordered)[found.drug] = None
+            (ended if status in _ENDED else ordered)[found.drug] = None
             text_only = text_only or found.text_only
             oncology_dose = (
                 oncology_dose or found.oncology_dose or self._oncology_units(order, found)
@@ -154,14 +177,23 @@ class _DraftReader:
         return tuple(self._chart.orders)
 
     def _drug(self, order: _Order) -> Recognised | None:
+        if order.doNotPerform:
+            return None
         if isinstance(order, r.MedicationRequest):
-            return None if order.doNotPerform else self._medications.recognise(order)
+            found = self._medications.recognise(order)
+            if found is None and _names_nothing(order):
+                self._uncoded += 1
+            return found
         concept = order.code
-        if concept is None or order.doNotPerform:
+        if concept is None:
             return None
         found = self._aids.drugs.by_codes(concept.coding or ())
+        if found is not None or any(c.system in _TEST_SYSTEMS for c in concept.coding or ()):
+            return found  # a coded test that mentions a drug is no order for the drug
+        # "Zoledronic acid infusion" is one, "Dental check before zoledronic acid" is none.
         texts = [concept.text, *(c.display for c in concept.coding or ())]
-        return found or next((d for t in texts if (d := self._aids.drugs.by_name(t))), None)
+        by_name = self._aids.drugs.by_name
+        return next((d for t in texts if (d := by_name(t, at_start=True))), None)
 
     def _oncology_units(self, order: _Order, found: Recognised) -> bool:
         """HCPCS codes are the same for both doses; the units ordered tell them apart."""
@@ -172,14 +204,25 @@ class _DraftReader:
         return quantity is not None and quantity.value == Decimal(units)
 
     def _reasons(self, order: _Order) -> set[str]:
-        """Why the drug is ordered, as far as it matters here."""
+        """Why the drug is ordered, as far as it matters here: codes, and own diagnoses referred to."""
         concepts = list(order.reasonCode or ())
-        targets = {ref.reference for ref in order.reasonReference or () if ref.reference}
-        for entry in self._entries:
-            resource = entry.resource
-            if isinstance(resource, r.Condition) and resource.code is not None:
-                names = {f"Condition/{resource.id}", entry.fullUrl}
-                if names & targets:
-                    concepts.append(resource.code)
         found = {v for c in concepts for v in self._aids.terminology.of(c.coding)}
+        for reference in order.reasonReference or ():
+            name = "/".join(without_version(reference.reference or "").rsplit("/", 2)[-2:])
+            condition = self._conditions.get(name)
+            if condition is not None:
+                chart = ChartReader(self._aids.terminology, self._aids.drugs, "")
+                chart.condition(condition)
+                found |= {d.concept for d in chart.diagnoses if d.active}
         return found & _INDICATIONS
+
+
+def _names_nothing(order: r.MedicationRequest) -> bool:
+    """A drug is given, but by nothing that anybody outside could read. No drug yet is another matter."""
+    if bytes(order.medication) != b"null":
+        return True
+    concept = order.medicationCodeableConcept
+    codings = (concept.coding if concept else None) or ()
+    if concept is None or concept.text or not codings:
+        return False
+    return not any(c.display or c.system in _DRUG_SYSTEMS for c in codings)

@@ -1,9 +1,11 @@
 """Which resources are about this patient, and which copy of a resource counts."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from cds_service.fhir.references import FHIR_ID, without_version
 from cds_service.fhir.resources import (
     AboutPatient,
     AnyResource,
@@ -18,29 +20,42 @@ from cds_service.record import Unread
 
 FOREIGN = "it belongs to another patient"
 NOBODY = "it names no patient"
+FOCUS = "it is about somebody or something else than the patient"
 
 
 class Subject:
     """The patient of the call, under every name that a reference may use."""
 
-    def __init__(self, patient_id: str, entries: Iterable[Entry]) -> None:
+    def __init__(
+        self, patient_id: str, entries: Iterable[Entry], fhir_server: str | None = None
+    ) -> None:
+        """`fhir_server` is the base of absolute references, where it is known."""
+        self.patient_id = patient_id
         self._relative = f"Patient/{patient_id}"
-        self._names = {self._relative}
-        for entry in entries:
-            resource = entry.resource
-            if isinstance(resource, Patient) and resource.id == patient_id and entry.fullUrl:
-                self._names.add(entry.fullUrl)
+        addresses = {
+            e.fullUrl
+            for e in entries
+            if isinstance(e.resource, Patient) and e.resource.id == patient_id and e.fullUrl
+        }
+        if fhir_server:
+            addresses.add(f"{fhir_server.rstrip('/')}/{self._relative}")
+        self._names = {self._relative, *addresses}
+        self._absolute = (
+            None if addresses else re.compile(r"https?://[^?#]+/" + re.escape(self._relative))
+        )
 
     def problem(self, resource: AboutPatient) -> str | None:
         """None when a resource is about this patient, else why it may not be used."""
         about = resource.subject
         target = about.reference if about is not None else None
+        if isinstance(resource, Observation) and resource.focus:
+            return FOCUS
         if target in self._names:
             return None
         if not target:
             return NOBODY
-        target = target.split("/_history/", 1)[0]
-        if target in self._names or target.endswith("/" + self._relative):
+        target = without_version(target)
+        if target in self._names or (self._absolute and self._absolute.fullmatch(target)):
             return None
         return FOREIGN
 
@@ -51,21 +66,24 @@ def newest_copies(entries: Sequence[Entry]) -> Sequence[Entry]:
     Copies can differ when one key was fetched later than another; equal dates are settled by
     content, so that the order of entries never matters.
     """
-    names = {(type(e.resource), e.resource.id) for e in entries if e.resource}
+    names = {(type(e.resource), e.resource.id, e.fullUrl) for e in entries if e.resource}
     if len(names) == len(entries):
         return entries
-    kept: dict[tuple[type, str], Entry] = {}
+    kept: dict[tuple[type, str, str | None], tuple[tuple[bool, str, str] | None, Entry]] = {}
     without_id: list[Entry] = []
     for entry in entries:
         resource = entry.resource
         if resource is None or resource.id is None:
             without_id.append(entry)
             continue
-        key = (type(resource), resource.id)
-        other = kept.setdefault(key, entry)
-        if other is not entry and _rank(entry) > _rank(other):
-            kept[key] = entry
-    return [*kept.values(), *without_id]
+        key = (type(resource), resource.id, entry.fullUrl)
+        if key not in kept:
+            kept[key] = (None, entry)
+            continue
+        known, other = kept[key]
+        rank, other_rank = _rank(entry), known or _rank(other)
+        kept[key] = (rank, entry) if rank > other_rank else (other_rank, other)
+    return [*(entry for _, entry in kept.values()), *without_id]
 
 
 def _rank(entry: Entry) -> tuple[bool, str, str]:
@@ -94,4 +112,6 @@ def _readable(resource: AnyResource) -> bool:
 def unread(resource: AnyResource, reason: str) -> Unread:
     """Names a resource that may not be used."""
     kind = type(resource).__name__
-    return Unread(f"{kind}/{resource.id}" if resource.id else kind, reason)
+    if reason != NOBODY or not resource.id or not FHIR_ID.fullmatch(resource.id):
+        return Unread(kind, reason)  # ids of somebody else's records stay where they are
+    return Unread(f"{kind}/{resource.id}", reason)

@@ -49,10 +49,14 @@ def _recency(found: Found) -> tuple[date, str, bytes, str]:
 def taken_on(observation: r.Observation) -> tuple[RecordedDate | None, str | None]:
     """Day of sampling, and the date-time as written."""
     period = observation.effectivePeriod
-    text = (
-        observation.effectiveDateTime
-        or observation.effectiveInstant
-        or (period.start if period else None)
-        or observation.issued
+    texts = (
+        observation.effectiveDateTime,
+        observation.effectiveInstant,
+        period.start if period else None,
+        observation.issued,
     )
-    return recorded_date(text), text
+    for text in texts:
+        day = recorded_date(text)
+        if day is not None:
+            return day, text
+    return None, None

@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from cds_service.fhir import resources as r
+from cds_service.fhir.statuses import normal
 from cds_service.quantity import (
     COMPARATORS,
     Quantity,
@@ -120,7 +121,7 @@ def problem(
     low: Quantity | None,
 ) -> str | None:
     """Why this result may not be used; None when it may."""
-    if observation.status not in FINAL:
+    if observation.status not in FINAL and normal(observation.status) not in FINAL:
         return f"its status is not final ({observation.status or 'none given'})"[:60]
     if quantity is None:
         return "it has no value that could be read as one number"

@@ -7,9 +7,13 @@ from cds_service.drugs import DrugList, Recognised
 from cds_service.fhir import resources as r
 from cds_service.fhir.bundles import contained
 from cds_service.fhir.dates import recorded_date
+from cds_service.fhir.references import Referred
+from cds_service.fhir.statuses import normal
 from cds_service.quantity import writable
 from cds_service.record import DrugUse, RecordedDate
+from cds_service.terminology import ATC, NDC, RXNORM, SNOMED_CT
 
+DRUG_SYSTEMS = frozenset({RXNORM, ATC, SNOMED_CT, NDC})
 # What says that nothing was taken. Every other status, `unknown` too, is evidence of exposure:
 # overlooking one would let a card claim that the patient was never treated.
 _NOT_TAKEN = frozenset(
@@ -24,6 +28,7 @@ _NOT_TAKEN = frozenset(
         "preparation",
     ]
 )
+_ENDED_EARLY = frozenset({"stopped", "on-hold"})
 _NOT_ORDERED = frozenset({"proposal", "plan", "option"})
 _LONGEST_SUPPLY = 3660
 
@@ -31,7 +36,7 @@ _LONGEST_SUPPLY = 3660
 class MedicationReader:
     """Reads the medication resources of one patient."""
 
-    def __init__(self, drugs: DrugList, medications: Mapping[str, r.Medication]) -> None:
+    def __init__(self, drugs: DrugList, medications: Referred[r.Medication]) -> None:
         self._drugs = drugs
         self._medications = medications
         self.uses: list[DrugUse] = []
@@ -40,7 +45,7 @@ class MedicationReader:
 
     def read(self, use: r.MedicationUse) -> None:
         """Add the dose or period of one resource, when it is of a known drug that was taken."""
-        if use.status in _NOT_TAKEN:
+        if normal(use.status) in _NOT_TAKEN:
             return
         drug = self.recognise(use)
         if drug is None:
@@ -71,9 +76,11 @@ class MedicationReader:
     def _by_name(self, concept: r.CodeableConcept | None) -> Recognised | None:
         if concept is None:
             return None
-        found = self._drugs.by_name(concept.text)
+        # Beside a code of a known system, which is not one of ours, a text may mention another drug.
+        coded = any(c.system in DRUG_SYSTEMS for c in concept.coding or ())
+        found = self._drugs.by_name(concept.text, at_start=coded)
         for coding in concept.coding or ():
-            found = found or self._drugs.by_name(coding.display)
+            found = found or self._drugs.by_name(coding.display, at_start=coded)
         return found
 
     def _resolve(self, reference: r.Reference, use: r.MedicationUse) -> r.Medication | None:
@@ -81,7 +88,7 @@ class MedicationReader:
         if target.startswith("#"):
             inside = (c for c in contained(use.contained) if c.id == target[1:])
             return next((c for c in inside if isinstance(c, r.Medication)), None)
-        return self._medications.get(target) or self._medications.get(target.rsplit("/", 1)[-1])
+        return self._medications.get(target)
 
 
 def _period(
@@ -95,7 +102,7 @@ def _period(
         source=type(use).__name__,
         start=start,
         end=end,
-        ongoing=end is None and use.status == "active",
+        ongoing=end is None and normal(use.status) == "active",
         text_only=drug.text_only,
         oncology_dose=drug.oncology_dose,
         injected=drug.injected,
@@ -119,14 +126,14 @@ def _statement(use: r.MedicationStatement, drug: Recognised) -> DrugUse:
     period = use.effectivePeriod
     start = recorded_date(use.effectiveDateTime or (period.start if period else None))
     end = recorded_date(period.end) if period else None
-    if start is None and end is None and use.status != "active":
+    if start is None and end is None and normal(use.status) != "active":
         # Taken at some time up to the day on which it was stated.
         end = recorded_date(use.dateAsserted)
     return _period(use, drug, start, end)
 
 
 def _request(use: r.MedicationRequest, drug: Recognised) -> DrugUse | None:
-    if use.doNotPerform or use.intent in _NOT_ORDERED:
+    if use.doNotPerform or normal(use.intent) in _NOT_ORDERED:
         return None
     bounds = next(
         (
@@ -139,7 +146,10 @@ def _request(use: r.MedicationRequest, drug: Recognised) -> DrugUse | None:
     validity = use.dispenseRequest.validityPeriod if use.dispenseRequest else None
     start = recorded_date((bounds.start if bounds else None) or use.authoredOn)
     end = recorded_date(bounds.end) if bounds else None
-    if end is None and use.status != "active" and validity is not None:
+    status = normal(use.status)
+    if status in _ENDED_EARLY:
+        end = None  # what was planned is not what was taken
+    elif end is None and status != "active" and validity is not None:
         end = recorded_date(validity.end)
     return _period(use, drug, start, end)
 

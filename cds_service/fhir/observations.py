@@ -1,6 +1,5 @@
 """Observations read as laboratory results, pregnancy facts and ALPL results."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from cds_service.fhir import measured
@@ -10,6 +9,8 @@ from cds_service.fhir.dates import recorded_date
 from cds_service.fhir.genes import gene_result
 from cds_service.fhir.late_results import Found, LateResults, taken_on
 from cds_service.fhir.measured import FINAL, Measured
+from cds_service.fhir.references import FHIR_ID, Referred
+from cds_service.fhir.statuses import normal
 from cds_service.fhir.tubes import spoiling_additive
 from cds_service.quantity import Quantity, UnitConflict, Units
 from cds_service.record import (
@@ -45,7 +46,6 @@ RESULTS = frozenset(
     ]
 )
 _NEVER_HAPPENED = frozenset({"entered-in-error", "cancelled"})
-_FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 class ObservationReader:
@@ -56,7 +56,7 @@ class ObservationReader:
         terminology: Terminology,
         units: Mapping[str, Units],
         patient: Patient,
-        specimens: Mapping[str, r.Specimen],
+        specimens: Referred[r.Specimen],
         unread: list[Unread],
     ) -> None:
         """`unread` takes the names of results that turn out unreadable."""
@@ -70,6 +70,7 @@ class ObservationReader:
         self.pregnancies: list[PregnancyStatus] = []
         self.due_dates: list[DueDate] = []
         self.not_total_alp = 0
+        self.alp_seen = 0
 
     def alp(self) -> Sequence[LabResult]:
         """Every total ALP."""
@@ -89,7 +90,7 @@ class ObservationReader:
     def _read(self, observation: r.Observation, concepts: tuple[str, ...]) -> None:
         if self._laboratory(observation, observation, concepts):
             return
-        if observation.status not in FINAL:
+        if normal(observation.status) not in FINAL:
             return
         if "pregnancy-status" in concepts:
             self._pregnancy_status(observation)
@@ -111,13 +112,15 @@ class ObservationReader:
         place: Measured,
         concepts: tuple[str, ...],
     ) -> bool:
+        if ALP in concepts or NOT_TOTAL_ALP in concepts:
+            self.alp_seen += 1
         if NOT_TOTAL_ALP in concepts and "alp-bone-specific" not in concepts:
             # A fraction stays a fraction even when a total-ALP code stands beside it.
             self.not_total_alp += 1
             return True
         for concept in concepts:
             if concept == ALP or concept in RESULTS:
-                if observation.status not in _NEVER_HAPPENED:
+                if normal(observation.status) not in _NEVER_HAPPENED:
                     self.results.add(concept, (observation, place))
                 return True
         return False
@@ -135,7 +138,7 @@ class ObservationReader:
         except UnitConflict:
             problem, ranges = "its unit and its unit code disagree", ()
         except UNREADABLE:
-            name = f"{concept} Observation/{observation.id or ''}".rstrip("/")
+            name = f"{concept} {_reference(observation) or 'Observation'}"
             self._unread.append(Unread(name, "its value or range is not as FHIR has it"))
             return None
         age = age_at(self._born, taken.first) if taken else None
@@ -170,4 +173,4 @@ class ObservationReader:
 def _reference(observation: r.Observation) -> str | None:
     """`Observation/id`, when the id is one: it goes into orders, as a reference."""
     identity = observation.id
-    return f"Observation/{identity}" if identity and _FHIR_ID.fullmatch(identity) else None
+    return f"Observation/{identity}" if identity and FHIR_ID.fullmatch(identity) else None

@@ -120,6 +120,8 @@ class Prefetched(msgspec.Struct, frozen=True):
     entries: tuple[r.Entry, ...]
     unread: tuple[Unread, ...]
     unknown: tuple[str, ...]
+    alp_entries: int = 0
+    """Results that came under the ALP key."""
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -128,13 +130,15 @@ class _Value(msgspec.Struct, frozen=True):
     cause: str = ""
 
 
-def collect(prefetch: Mapping[str, r.FhirValue], patient_id: str) -> Prefetched:
+def collect(
+    prefetch: Mapping[str, r.FhirValue], patient_id: str, fhir_server: str | None = None
+) -> Prefetched:
     """Sort the prefetch of a call into data and gaps.
 
     Raises DataUnavailable (412) naming the key when required data did not come.
     """
     values = {key: _value(key, prefetch) for key in _NAMES}
-    missing = list(_missing(values, patient_id))
+    missing = list(_missing(values, patient_id, fhir_server))
     if missing:
         keys, causes = zip(*missing, strict=True)
         where = f"prefetch.{keys[0]}" if keys[0] else "prefetch"
@@ -152,10 +156,11 @@ def collect(prefetch: Mapping[str, r.FhirValue], patient_id: str) -> Prefetched:
         if gap:
             unknown.append(gap)
     return Prefetched(
-        msgspec.structs.replace(patient, id=patient_id),
-        tuple(entries),
-        tuple(unread),
-        tuple(unknown),
+        patient=msgspec.structs.replace(patient, id=patient_id),
+        entries=tuple(entries),
+        unread=tuple(unread),
+        unknown=tuple(unknown),
+        alp_entries=len(values[ALP].decoded.entries),
     )
 
 
@@ -171,27 +176,33 @@ def _value(key: str, prefetch: Mapping[str, r.FhirValue]) -> _Value:
         return _Value("failed", cause=f"is not FHIR JSON ({error})")
     if decoded.outcome and not decoded.entries:
         return _Value("failed", decoded, "is an OperationOutcome: the EHR could not look")
+    if not decoded.entries and (decoded.next_page or decoded.total):
+        return _Value("failed", decoded, "says that there are results, but holds none")
     own = any(isinstance(e.resource, _TYPES[key]) for e in decoded.entries)
     if not own and (decoded.entries or decoded.unread or decoded.useless):
         return _Value("failed", decoded, "holds entries, but none that could be read as asked for")
     return _Value("satisfied", decoded)
 
 
-def _missing(values: Mapping[str, _Value], patient_id: str) -> Iterator[tuple[str, str]]:
+def _missing(
+    values: Mapping[str, _Value], patient_id: str, fhir_server: str | None
+) -> Iterator[tuple[str, str]]:
     """Each required key that did not come, with what is wrong and what would be right."""
     cause = _no_patient(values[PATIENT], patient_id)
     if cause:
         yield PATIENT, cause
     alp = values[ALP]
+    addressed = [e for e in values[PATIENT].decoded.entries if e.fullUrl]
+    subject = Subject(patient_id, addressed, fhir_server)
     if alp.state in ("omitted", "failed"):
         yield (
             ALP,
             f"Prefetch key '{ALP}' {alp.cause}. It is required: send the result of its template"
             " (null or an empty Bundle where there is none).",
         )
-    elif not _own(ALP, alp, patient_id):
+    elif not _own(ALP, alp, subject):
         yield ALP, f"Prefetch key '{ALP}' holds only entries that are not about context.patientId."
-    if not any(_medications_known(values[key], key, patient_id) for key in MEDICATIONS):
+    if not any(_medications_known(values[key], key, subject) for key in MEDICATIONS):
         yield (
             "",
             f"None of the prefetch keys {', '.join(MEDICATIONS)} was sent as data of this patient."
@@ -204,22 +215,21 @@ def _no_patient(value: _Value, patient_id: str) -> str | None:
     if value.state != "satisfied" or len(found) != 1:
         cause = value.cause or "holds no readable Patient"
         return f"Prefetch key '{PATIENT}' {cause}. It is required: send the one Patient."
-    if found[0].id not in (None, patient_id):
-        return f"Prefetch key '{PATIENT}' holds another patient than context.patientId."
+    if found[0].id != patient_id:
+        return f"Prefetch key '{PATIENT}' does not hold the Patient of context.patientId."
     return None
 
 
-def _medications_known(value: _Value, key: str, patient_id: str) -> bool:
-    return value.state in ("satisfied", "none") and _own(key, value, patient_id)
+def _medications_known(value: _Value, key: str, subject: Subject) -> bool:
+    return value.state in ("satisfied", "none") and _own(key, value, subject)
 
 
-def _own(key: str, value: _Value, patient_id: str) -> bool:
+def _own(key: str, value: _Value, subject: Subject) -> bool:
     """Whether a key holds anything of this patient, or says that there is nothing.
 
     Results of somebody else, or of nobody, are a fault of the call: not a patient without results.
     """
     entries = [e for e in value.decoded.entries if isinstance(e.resource, _TYPES[key])]
-    subject = Subject(patient_id, value.decoded.entries)
     return not entries or any(
         subject.problem(cast("r.AboutPatient", e.resource)) is None for e in entries
     )

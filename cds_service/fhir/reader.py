@@ -4,7 +4,7 @@ Each entry is read by itself. What cannot be read, what belongs to somebody else
 is counted and named; nothing is guessed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar, cast
 
 import msgspec
@@ -14,11 +14,11 @@ from cds_service.fhir import chart, identity
 from cds_service.fhir import resources as r
 from cds_service.fhir.medications import MedicationReader
 from cds_service.fhir.observations import ObservationReader
+from cds_service.fhir.references import Referred
 from cds_service.quantity import Units
 from cds_service.record import PatientRecord, Unread
 from cds_service.terminology import Terminology
 
-_Referred = TypeVar("_Referred", r.Medication, r.Specimen)
 _Fact = TypeVar("_Fact")
 
 
@@ -38,16 +38,21 @@ def read_record(
     *,
     unread: Iterable[Unread] = (),
     unknown: Iterable[str] = (),
+    fhir_server: str | None = None,
 ) -> PatientRecord:
     """The facts about `patient` in the entries found.
 
-    `unread` and `unknown` are what decoding and prefetch already had to leave out.
+    `unread` and `unknown` are what decoding and prefetch already had to leave out; `fhir_server` is
+    the base of absolute references, where the call named it.
     """
     person = chart.patient(patient)
-    subject = identity.Subject(person.id, entries)
     named = list(unread)  # results are read late, and add theirs then
-    medications: dict[str, r.Medication] = {}
-    specimens: dict[str, r.Specimen] = {}
+    own = list(_own(identity.Subject(person.id, entries, fhir_server), entries, named))
+    medications: Referred[r.Medication] = Referred()
+    specimens: Referred[r.Specimen] = Referred()
+    for entry in entries:
+        if isinstance(entry.resource, r.Medication):
+            medications.add(entry.resource, entry.fullUrl)
     observations = ObservationReader(aids.terminology, aids.units, person, specimens, named)
     drugs = MedicationReader(aids.drugs, medications)
     rest = chart.ChartReader(aids.terminology, aids.drugs, aids.order_system)
@@ -62,24 +67,11 @@ def read_record(
         r.Encounter: rest.encounter,
         r.ServiceRequest: rest.service_request,
     }
-    if not {r.Medication, r.Specimen}.isdisjoint({type(e.resource) for e in entries}):
-        for entry in entries:
-            if isinstance(entry.resource, r.Medication):
-                _index(medications, entry.resource, entry.fullUrl)
-            elif isinstance(entry.resource, r.Specimen):
-                _index(specimens, entry.resource, entry.fullUrl)
-    for entry in identity.newest_copies(entries):
-        resource = entry.resource
-        read = readers.get(type(resource))
-        if read is not None:
-            about = cast("r.AboutPatient", resource)  # every reader's type is one of these
-            problem = subject.problem(about)
-            if problem is None:
-                read(about)
-            else:
-                named.append(identity.unread(about, problem))
-        elif isinstance(resource, r.Patient) and resource.id != person.id:
-            named.append(identity.unread(resource, identity.FOREIGN))
+    for entry in identity.newest_copies(own):
+        if isinstance(entry.resource, r.Specimen):
+            specimens.add(entry.resource, entry.fullUrl)
+        else:
+            readers[type(entry.resource)](entry.resource)
     missing = list(unknown)
     if drugs.unresolved:
         noun = "entry" if drugs.unresolved == 1 else "entries"
@@ -98,15 +90,32 @@ def read_record(
         due_dates=_once(observations.due_dates),
         unread=named,
         unknown=tuple(missing),
+        alp_seen=observations.alp_seen,
         unusable_alp_like=observations.not_total_alp,
     )
 
 
-def _index(index: dict[str, _Referred], resource: _Referred, full_url: str | None) -> None:
-    if resource.id:
-        index[resource.id] = resource
-    if full_url:
-        index[full_url] = resource
+_OF_NOBODY = frozenset({r.Medication, r.OperationOutcome, type(None)})
+
+
+def _own(
+    subject: identity.Subject, entries: Iterable[r.Entry], named: list[Unread]
+) -> Iterator[r.Entry]:
+    """The entries about this patient; the others are named."""
+    for entry in entries:
+        resource = entry.resource
+        if type(resource) in _OF_NOBODY:
+            continue
+        if isinstance(resource, r.Patient):
+            if resource.id != subject.patient_id:
+                named.append(identity.unread(resource, identity.FOREIGN))
+            continue
+        about = cast("r.AboutPatient", resource)  # every other type is one of these
+        problem = subject.problem(about)
+        if problem is None:
+            yield entry
+        else:
+            named.append(identity.unread(about, problem))
 
 
 def _once(facts: Sequence[_Fact]) -> tuple[_Fact, ...]:

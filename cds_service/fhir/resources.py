@@ -99,6 +99,7 @@ class Observation(Resource, frozen=True, gc=False, tag="Observation"):
     status: str | None = None
     code: BareConcept | None = None
     subject: Reference | None = None
+    focus: tuple[Reference, ...] | None = None
     encounter: Reference | None = None
     effectiveDateTime: str | None = None
     effectiveInstant: str | None = None
@@ -137,6 +138,8 @@ class MedicationUse(Resource, frozen=True, gc=False):
     status: str | None = None
     medicationCodeableConcept: CodeableConcept | None = None
     medicationReference: Reference | None = None
+    medication: msgspec.Raw = NOTHING
+    """How R5 names the drug; not read by this version, but not overlooked either."""
     subject: Reference | None = None
     contained: tuple[msgspec.Raw, ...] | None = None
 
@@ -286,6 +289,7 @@ class Entry(Element, frozen=True, gc=False):
 
 
 class Bundle(Resource, frozen=True, gc=False, tag="Bundle"):
+    total: int | None = None
     entry: tuple[Entry, ...] | None = None
     link: tuple[Link, ...] | None = None
 
@@ -302,6 +306,7 @@ class RawEntry(Element, frozen=True, gc=False):
 
 
 class RawBundle(Element, frozen=True, gc=False):
+    total: int | None = None
     entry: tuple[msgspec.Raw, ...] | None = None
     link: tuple[Link, ...] | None = None
 

@@ -1,17 +1,19 @@
 """The additive named for a specimen, when it is one that lowers measured ALP."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from cds_service.fhir import resources as r
 from cds_service.fhir.bundles import contained
+from cds_service.fhir.references import Referred
 
-_SPOILING = re.compile(r"edta|citrate|oxalate|fluoride", re.IGNORECASE)
+_SPOILING = re.compile(
+    r"(?<!no )(?<!non-)(?<!without )(edta|citrate|oxalate|fluoride)(?!.free)", re.IGNORECASE
+)
+_LONGEST_TEXT = 200
 
 
-def spoiling_additive(
-    observation: r.Observation, specimens: Mapping[str, r.Specimen]
-) -> str | None:
+def spoiling_additive(observation: r.Observation, specimens: Referred[r.Specimen]) -> str | None:
     """The additive named for the specimen, if it is one that lowers measured ALP."""
     reference = observation.specimen
     if reference is None:
@@ -22,9 +24,9 @@ def spoiling_additive(
         inside = (c for c in contained(observation.contained) if c.id == target[1:])
         specimen = next((c for c in inside if isinstance(c, r.Specimen)), None)
     else:
-        specimen = specimens.get(target) or specimens.get(target.rsplit("/", 1)[-1])
+        specimen = specimens.get(target)
     texts.extend(_container_texts(specimen))
-    found = _SPOILING.search(" ".join(texts))
+    found = _SPOILING.search(" ".join(text[:_LONGEST_TEXT] for text in texts))
     if found is None:
         return None
     return "EDTA" if found[0].lower() == "edta" else found[0].lower()

@@ -75,6 +75,8 @@ class HookRequest(msgspec.Struct, frozen=True):
     """`Type/id` of the person in front of the screen."""
     patient_id: str
     encounter_id: str | None
+    fhir_server: str | None
+    """Base URL of the EHR's FHIR server, where the call names it."""
     prefetch: Mapping[str, FhirValue]
     draft_orders: FhirValue = None
     """The orders being written or signed; None at patient-view."""
@@ -112,6 +114,7 @@ def decode(body: bytes, hooks: tuple[str, ...]) -> HookRequest:
         user=context.userId,
         patient_id=context.patientId,
         encounter_id=context.encounterId or None,
+        fhir_server=given.fhirServer or None,
         prefetch=given.prefetch or {},
         draft_orders=context.draftOrders if given.hook in ORDER_HOOKS else None,
         selections=context.selections if given.hook == ORDER_SELECT else None,

@@ -6,7 +6,8 @@ from cds_service.situations.verdict import Verdict, no, no_order, yes
 
 def out_of_scope(a: Assessment) -> Verdict:
     """The patient has died or is in palliative care, or no clinician is looking."""
-    if a.record.patient.deceased:
+    died = a.record.patient.died
+    if a.record.patient.deceased or (died is not None and died.first <= a.as_of):
         return yes("the patient has died")
     if a.context.palliative:
         return yes("palliative or hospice care is on record")

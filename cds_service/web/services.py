@@ -42,7 +42,10 @@ def blueprint(advisor: Advisor, today: Callable[[], date], max_bytes: int) -> Bl
             raise UnsupportedMedia("Send the call as Content-Type application/json.")
         if request.content_encoding:
             raise RequestError("Send the body without Content-Encoding.")
-        body = request.get_data(cache=False)
+        try:
+            body = request.get_data(cache=False)
+        except OSError as error:  # how the server reports a broken chunk or a client that left
+            raise RequestError("The body cannot be read to its end.") from error
         if len(body) > max_bytes:
             raise BodyTooLarge(f"The body is larger than the {max_bytes} bytes accepted here.")
         hook_request = decode(body, (service.hook,))
