@@ -68,6 +68,15 @@ def test_no_card_for_atorvastatin(service: Client, hook: str) -> None:
     assert fired(service, LOW, draft("atorvastatin"), hook=hook) == []
 
 
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_value_without_unit_is_not_normal_by_a_limit_of_nothing(
+    service: Client, limit: int
+) -> None:
+    """A range of 0 to 120 is no lower limit: the value cannot be used, and there is no baseline."""
+    chart = [alp(31, -20, limit, unit=None)]
+    assert fired(service, chart, draft("alendronate")) == ["no-baseline-alp: info"]
+
+
 @pytest.mark.parametrize("hook", ["order-select", "order-sign"])
 def test_no_drafts_at_all_is_silent(service: Client, hook: str) -> None:
     assert fired(service, LOW, hook=hook) == []

@@ -73,7 +73,8 @@ def limit_as_printed(
     Raises NoLimit for children and in pregnancy, whose limits are known in U/L only.
     """
     grown_up = age is None or age.years >= policy.alp.adult_from_years
-    if printed is None or pregnancy is not None or not grown_up:
+    # "0 to 120" says only that there is no lower limit; nothing is normal by it.
+    if printed is None or printed.value <= 0 or pregnancy is not None or not grown_up:
         raise NoLimit("it has no unit")
     return Limit(printed.value, "as printed")
 
