@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import msgspec
 
-UCUM = "http://unitsofmeasure.org"
 _NUMBER = re.compile(
     r"\s*(?P<comparator><=|>=|<|>)?\s*(?P<value>\d{1,9}(?:\.\d{1,15})?)\s*(?P<unit>%|[^\s\d,;:/]\S{0,15}/\S{1,15})?\s*"
 )

@@ -70,7 +70,6 @@ class HookRequest(msgspec.Struct, frozen=True):
     """One call, known to be well formed."""
 
     hook: str
-    hook_instance: str
     user: str
     """`Type/id` of the person in front of the screen."""
     patient_id: str
@@ -110,7 +109,6 @@ def decode(body: bytes, hooks: tuple[str, ...]) -> HookRequest:
     _check_fhir_server(given.fhirServer, given.fhirAuthorization)
     return HookRequest(
         hook=given.hook,
-        hook_instance=given.hookInstance,
         user=context.userId,
         patient_id=context.patientId,
         encounter_id=context.encounterId or None,

@@ -61,14 +61,14 @@ def low_before_antiresorptive(a: Assessment) -> Verdict:
         return no(a.why_no_recent_low)
     if reason := _not_adult_question(a):
         return no(reason)
-    if a.timing != "pre-treatment":
+    first = a.exposure.first_dose
+    if a.timing != "pre-treatment" or first is None:
         return no("no low value from before the first antiresorptive dose is on file")
     if a.exposed_now is None:
         return no("no antiresorptive is active or within its residual window")
     if a.workup_pending:
         return no("a PLP or an ALPL test is pending already")
-    first = a.exposure.first_dose
-    return yes(f"ALP was low before the first dose of {on(first)}" if first else "")
+    return yes(f"ALP was low before the first dose of {on(first)}")
 
 
 def reversible_cause(a: Assessment) -> Verdict:
