@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +30,7 @@ from tests.charts import (
     stay,
     taking,
 )
-from tests.conftest import Client, slug
+from tests.conftest import Client, quickest, slug
 from tests.hostile import (
     ADDRESS,
     DISPENSED,
@@ -229,9 +228,10 @@ def _doses() -> list[Json]:
 @pytest.mark.parametrize("chart", [_stays_and_values, _potassium_and_values, _doses])
 def test_a_huge_chart_is_answered_in_time(service: Client, chart: Any) -> None:
     body = json.dumps(service.request(*chart())).encode()
-    started = time.perf_counter()
     assert answer(service, body)[0] == 200
-    assert time.perf_counter() - started < 1.25, f"{len(body)} bytes"
+    parsing = quickest(lambda: json.loads(body))
+    # Twice the parsing as a rule; what grows with the square of the chart takes hundreds.
+    assert quickest(lambda: answer(service, body)) < 10 * parsing, f"{len(body)} bytes"
 
 
 # --- Depth ---------------------------------------------------------------------------------------
@@ -376,12 +376,13 @@ def test_odd_values_are_read_or_refused(service: Client, low: Json, raw: bytes) 
         answer(service, spliced(low, place, raw))
 
 
-@pytest.mark.parametrize("raw", ODD, ids=lambda raw: repr(raw[:30]))
+# A lone surrogate is no Unicode text: refusing the body is right, too.
+@pytest.mark.parametrize(
+    "raw", [raw for raw in ODD if not raw.startswith(b'"\\ud')], ids=lambda raw: repr(raw[:30])
+)
 def test_odd_values_in_unread_elements_change_nothing(
     service: Client, low: Json, raw: bytes
 ) -> None:
-    if raw.startswith(b'"\\ud'):
-        pytest.skip("a lone surrogate is no Unicode text: refusing the body is right, too")
     for name in ("unread member", "extension", "context", "unread prefetch key", "unread element"):
         status, document = answer(service, spliced(low, PLACES[name], raw))
         assert status == 200, name
