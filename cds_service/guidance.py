@@ -8,6 +8,7 @@ import msgspec
 from cds_service.assessment import Assessment, Call
 from cds_service.card_text import detail, fixed_text
 from cds_service.card_text.speaker import Speaker
+from cds_service.clients import OPEN, Client
 from cds_service.decision import Decision, Finding, decide
 from cds_service.errors import DataUnavailable
 from cds_service.fhir.drafts import read_drafts
@@ -45,8 +46,15 @@ class Advisor:
             rulebook.terminology, rulebook.units, rulebook.drug_list, rulebook.order_system
         )
 
-    def answer(self, request: HookRequest, as_of: date, *, explain: bool = False) -> Answer:
-        """The cards for one call.
+    def answer(
+        self,
+        request: HookRequest,
+        as_of: date,
+        *,
+        client: Client = OPEN,
+        explain: bool = False,
+    ) -> Answer:
+        """The cards for one call by `client`.
 
         Raises DataUnavailable when required data did not come with it.
         """

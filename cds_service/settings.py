@@ -1,9 +1,9 @@
 """Every setting, with its default and meaning. The table in the README is made from this module."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,42 +15,26 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LARGEST_BODY = 1024 * 1024 * 1024
 
 
-class Setting(msgspec.Struct, frozen=True):
-    """One environment variable."""
-
-    name: str
-    default: str
-    meaning: str
-
-
-SETTINGS = (
-    Setting(
-        "CDS_AUTH",
-        "required",
-        "`required` or `off`. Client authentication is not built yet: `required` refuses to serve,"
-        " `off` serves on loopback only, unless `serve --open-to-network` says otherwise",
-    ),
-    Setting("CDS_POLICY", "", "path of a site policy TOML, laid over the built-in policy"),
-    Setting(
-        "CDS_CANONICAL_URL",
-        "https://low-alp-cds.example",
-        "base of the code systems and value sets that this service defines",
-    ),
-    Setting(
-        "CDS_MAX_BODY_BYTES", "10485760", "largest request body, in bytes; a longer one is 413"
-    ),
-    Setting("CDS_LOG_LEVEL", "INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
-)
-
-
 class Settings(msgspec.Struct, frozen=True):
     """The settings in force."""
 
     auth: Auth = "required"
     policy: Path | None = None
     canonical_url: str = "https://low-alp-cds.example"
+    database_url: str = "sqlite:///low-alp-cds.sqlite3"
     max_body_bytes: int = 10_485_760
     log_level: str = "INFO"
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One environment variable: the field that it fills, and how its text is read."""
+
+    name: str
+    field: str
+    default: str
+    read: Callable[[str], Any]
+    """Raises ValueError saying what would be right."""
+    meaning: str
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -61,22 +45,24 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             raise KnowledgeError(f"{name} is no setting of this version; {hint}")
-    given = {s.name: environment.get(s.name) or s.default for s in SETTINGS}
-    auth = given["CDS_AUTH"]
-    if auth not in ("required", "off"):
-        raise KnowledgeError(f"CDS_AUTH is {auth!r}; it is to be 'required' or 'off'")
-    level = given["CDS_LOG_LEVEL"].upper()
-    if level not in LOG_LEVELS:
-        raise KnowledgeError(
-            f"CDS_LOG_LEVEL is {level!r}; it is to be one of {', '.join(LOG_LEVELS)}"
-        )
-    return Settings(
-        auth="off" if auth == "off" else "required",
-        policy=Path(given["CDS_POLICY"]) if given["CDS_POLICY"] else None,
-        canonical_url=_url(given["CDS_CANONICAL_URL"]),
-        max_body_bytes=_bytes(given["CDS_MAX_BODY_BYTES"]),
-        log_level=level,
-    )
+    return Settings(**{s.field: _read(s, environment.get(s.name) or s.default) for s in SETTINGS})
+
+
+def _read(setting: Setting, text: str) -> Any:
+    try:
+        return setting.read(text)
+    except ValueError as error:
+        raise KnowledgeError(f"{setting.name} is {text!r}; it is to be {error}") from error
+
+
+def _auth(text: str) -> Auth:
+    if text not in ("required", "off"):
+        raise ValueError("'required' or 'off'")
+    return "off" if text == "off" else "required"
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 def _url(text: str) -> str:
@@ -85,15 +71,64 @@ def _url(text: str) -> str:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise KnowledgeError(
-            f"CDS_CANONICAL_URL is {text!r}; it is to be an absolute http or https URL"
-        )
+        raise ValueError("an absolute http or https URL")
     return text.rstrip("/")
+
+
+def _database(text: str) -> str:
+    if not text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise ValueError("a URL that begins with sqlite:/// or postgresql://")
+    return text.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def _bytes(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1024 <= int(text[:12]) <= _LARGEST_BODY:
-        raise KnowledgeError(
-            f"CDS_MAX_BODY_BYTES is {text!r}; it is to be a number from 1024 to {_LARGEST_BODY}"
-        )
+        raise ValueError(f"a number from 1024 to {_LARGEST_BODY}")
     return int(text)
+
+
+def _level(text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
+    return text.upper()
+
+
+SETTINGS = (
+    Setting(
+        "CDS_AUTH",
+        "auth",
+        "required",
+        _auth,
+        "`required` or `off`. Client authentication is not built yet: `required` refuses to serve,"
+        " `off` serves on loopback only, unless `serve --open-to-network` says otherwise",
+    ),
+    Setting(
+        "CDS_POLICY",
+        "policy",
+        "",
+        _path,
+        "path of a site policy TOML, laid over the built-in policy",
+    ),
+    Setting(
+        "CDS_CANONICAL_URL",
+        "canonical_url",
+        "https://low-alp-cds.example",
+        _url,
+        "base of the code systems and value sets that this service defines",
+    ),
+    Setting(
+        "CDS_DATABASE_URL",
+        "database_url",
+        "sqlite:///low-alp-cds.sqlite3",
+        _database,
+        "where the service remembers: an SQLite file, or `postgresql://…` for more than one machine",
+    ),
+    Setting(
+        "CDS_MAX_BODY_BYTES",
+        "max_body_bytes",
+        "10485760",
+        _bytes,
+        "largest request body, in bytes; a longer one is 413",
+    ),
+    Setting("CDS_LOG_LEVEL", "log_level", "INFO", _level, "`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
+)

@@ -8,6 +8,7 @@ from datetime import date
 from importlib import resources
 from typing import TYPE_CHECKING
 
+import click
 import msgspec
 import requests
 from rich.console import Console
@@ -17,7 +18,9 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from cds_service import rulebook
 from cds_service.app import create_app
 from cds_service.commands import terminal
+from cds_service.commands.refusal import Refusal, settings_in_force
 from cds_service.ehr import Json, draft_order, hook_requests
+from cds_service.errors import KnowledgeError
 from cds_service.hooks.card import Card
 from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW
 from cds_service.settings import Settings
@@ -44,6 +47,18 @@ _TIMEOUT_SECONDS = 10
 
 class CannotStart(RuntimeError):
     """The demonstration cannot run here; the text says why."""
+
+
+@click.command()
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--once", is_flag=True, help="Print the cards and exit.")
+def demo(port: int, once: bool) -> None:
+    """Start the service on loopback, fire hooks for bundled patients, and stay up."""
+    settings = msgspec.structs.replace(settings_in_force(), auth="off")
+    try:
+        run(settings, Console(), port=port, stay=not once)
+    except (CannotStart, KnowledgeError) as error:
+        raise Refusal(str(error)) from error
 
 
 def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:

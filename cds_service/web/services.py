@@ -8,6 +8,7 @@ from datetime import date
 import msgspec
 from flask import Blueprint, Response, request
 
+from cds_service.clients import Client
 from cds_service.errors import BodyTooLarge, RequestError, UnknownService, UnsupportedMedia
 from cds_service.guidance import Advisor, Answer
 from cds_service.hooks import card
@@ -17,8 +18,13 @@ from cds_service.offered_services import SERVICES, discovery
 _log = logging.getLogger("cds_service")
 
 
-def blueprint(advisor: Advisor, today: Callable[[], date], max_bytes: int) -> Blueprint:
-    """The routes of the CDS services."""
+def blueprint(
+    advisor: Advisor,
+    authenticate: Callable[[], Client],
+    today: Callable[[], date],
+    max_bytes: int,
+) -> Blueprint:
+    """The routes of the CDS services. `authenticate` says who calls, or refuses."""
     routes = Blueprint("services", __name__)
     document = msgspec.json.encode(discovery(advisor.rulebook.terminology))
 
@@ -33,6 +39,7 @@ def blueprint(advisor: Advisor, today: Callable[[], date], max_bytes: int) -> Bl
     @routes.post("/cds-services/<service_id>")
     def call(service_id: str) -> Response:
         started = time.perf_counter()
+        client = authenticate()
         service = SERVICES.get(service_id)
         if service is None:
             raise UnknownService(
@@ -49,7 +56,7 @@ def blueprint(advisor: Advisor, today: Callable[[], date], max_bytes: int) -> Bl
         if len(body) > max_bytes:
             raise BodyTooLarge(f"The body is larger than the {max_bytes} bytes accepted here.")
         hook_request = decode(body, (service.hook,))
-        answer = advisor.answer(hook_request, today())
+        answer = advisor.answer(hook_request, today(), client=client)
         _note(service.id, answer, started)
         return Response(card.encode(answer.response), content_type="application/json")
 
