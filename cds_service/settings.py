@@ -12,6 +12,7 @@ from cds_service.errors import KnowledgeError
 
 Auth = Literal["required", "off"]
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_SHORTEST_KEY = 32
 _LARGEST_BODY = 1024 * 1024 * 1024
 
 
@@ -22,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True):
     policy: Path | None = None
     canonical_url: str = "https://low-alp-cds.example"
     database_url: str = "sqlite:///low-alp-cds.sqlite3"
+    hash_key: bytes | None = None
+    """None: a random key for as long as the service runs."""
     max_body_bytes: int = 10_485_760
     log_level: str = "INFO"
 
@@ -35,6 +38,8 @@ class Setting(msgspec.Struct, frozen=True):
     read: Callable[[str], Any]
     """Raises ValueError saying what would be right."""
     meaning: str
+    secret: bool = False
+    """Whether its text may never be shown."""
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -52,7 +57,8 @@ def _read(setting: Setting, text: str) -> Any:
     try:
         return setting.read(text)
     except ValueError as error:
-        raise KnowledgeError(f"{setting.name} is {text!r}; it is to be {error}") from error
+        shown = "not usable" if setting.secret else repr(text)
+        raise KnowledgeError(f"{setting.name} is {shown}; it is to be {error}") from error
 
 
 def _auth(text: str) -> Auth:
@@ -79,6 +85,12 @@ def _database(text: str) -> str:
     if not text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise ValueError("a URL that begins with sqlite:/// or postgresql://")
     return text.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _key(text: str) -> bytes | None:
+    if text and len(text) < _SHORTEST_KEY:
+        raise ValueError(f"a secret of at least {_SHORTEST_KEY} characters")
+    return text.encode() or None
 
 
 def _bytes(text: str) -> int:
@@ -122,6 +134,16 @@ SETTINGS = (
         "sqlite:///low-alp-cds.sqlite3",
         _database,
         "where the service remembers: an SQLite file, or `postgresql://…` for more than one machine",
+    ),
+    Setting(
+        "CDS_HASH_KEY",
+        "hash_key",
+        "",
+        _key,
+        "secret of at least 32 characters, the same on every machine: patients are remembered and logged"
+        " by a hash made with it. Without it a random one is made at each start, and what is remembered"
+        " of a patient ends with it",
+        secret=True,
     ),
     Setting(
         "CDS_MAX_BODY_BYTES",
