@@ -16,19 +16,44 @@ from datetime import UTC, date, datetime
 from flask import Flask
 
 from cds_service import rulebook
+from cds_service.canary import Canary
 from cds_service.clients import OPEN, Client
+from cds_service.database import open_database
+from cds_service.database.readiness import database_probe
 from cds_service.guidance import Advisor
+from cds_service.metrics import Metrics
 from cds_service.settings import Settings
-from cds_service.web import problems, services
+from cds_service.web import operations, problems, services
+
+CANARY = "canary"
+"""Where the application keeps its canary, among its extensions."""
 
 
-def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -> Flask:
+def create_app(
+    settings: Settings,
+    *,
+    today: Callable[[], date] | None = None,
+    metrics: Metrics | None = None,
+) -> Flask:
     """A Flask application. `today` is the clock; tests and the demo give their own.
 
-    Raises KnowledgeError when the knowledge or the site policy is wrong.
+    `metrics` outlives a reload. Raises KnowledgeError when the knowledge or the site policy is wrong.
     """
-    advisor = Advisor(rulebook.load(settings.canonical_url, settings.policy))
+    metrics = metrics or Metrics()
+    advisor = Advisor(rulebook.load(settings.canonical_url, settings.policy), observer=metrics)
+    engine = open_database(settings.database_url)
+    canary = Canary(
+        _under_built_in_policy(advisor, settings), advisor, operations.canary_note(metrics)
+    )
     app = Flask("cds_service", static_folder=None)
+    app.extensions[CANARY] = canary
+    probes = {
+        "knowledge": _ready,  # this application would not be there without it
+        "database": database_probe(engine),
+        "keys": _ready,
+        "canary": operations.canary_probe(canary),
+    }
+    operations.install(app, settings, metrics, probes)
     # One byte more than is accepted: a body without a length is cut off there, and shows it.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.url_map.merge_slashes = False
@@ -37,6 +62,16 @@ def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -
     )
     problems.install(app)
     return app
+
+
+def _under_built_in_policy(advisor: Advisor, settings: Settings) -> Advisor:
+    if settings.policy is None:
+        return advisor
+    return Advisor(rulebook.load(settings.canonical_url))
+
+
+def _ready() -> None:
+    return None
 
 
 def _nobody_asked() -> Client:

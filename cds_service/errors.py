@@ -5,6 +5,7 @@ knowledge (the program refuses to start). No refusal is ever turned into an empt
 
     ServiceError
     ├── RequestError            400  the call cannot be understood
+    │   ├── NotForThisAddress   403
     │   ├── UnknownService      404
     │   ├── MethodNotAllowed    405
     │   ├── BodyTooLarge        413
@@ -42,6 +43,13 @@ class RequestError(ServiceError):
 
     status = HTTPStatus.BAD_REQUEST
     issue_code = "invalid"
+
+
+class NotForThisAddress(RequestError):
+    """What is asked for is there, but not for callers from that network address."""
+
+    status = HTTPStatus.FORBIDDEN
+    issue_code = "forbidden"
 
 
 class UnknownService(RequestError):

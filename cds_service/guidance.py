@@ -14,8 +14,10 @@ from cds_service.errors import DataUnavailable
 from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.prefetch import collect
 from cds_service.fhir.reader import ReadingAids, read_record
+from cds_service.fhir.unknown_alp import observe_alp
 from cds_service.hooks.card import Action, Card, Coding, Response, Source, Suggestion
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
+from cds_service.observer import NOBODY, Observer
 from cds_service.orders import DraftOrders
 from cds_service.record import PatientRecord
 from cds_service.rulebook import Rulebook
@@ -34,8 +36,9 @@ class Answer(msgspec.Struct, frozen=True):
 class Advisor:
     """Answers calls with one rulebook. Built once; safe to share between threads."""
 
-    def __init__(self, rulebook: Rulebook) -> None:
+    def __init__(self, rulebook: Rulebook, *, observer: Observer = NOBODY) -> None:
         self.rulebook = rulebook
+        self._observer = observer
         self._drafts = DraftOrders(rulebook)
         self._fixed = {
             slug: fixed_text(situation, rulebook)
@@ -67,6 +70,7 @@ class Advisor:
             unknown=data.unknown,
             fhir_server=request.fhir_server,
         )
+        observe_alp(data, record, self._aids.terminology, self._observer)
         _require_readable_alp(record, data.alp_entries)
         call = Call(request.hook, as_of, request.lay_user)
         if request.hook in ORDER_HOOKS:

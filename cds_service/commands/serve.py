@@ -1,29 +1,83 @@
 """`cds-service serve`: the production server."""
 
 import logging
-import sys
+import secrets
+import shutil
+from typing import TYPE_CHECKING
 
 import click
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
-from cds_service.app import create_app
+from cds_service.app import CANARY, create_app
+from cds_service.canary import Canary
+from cds_service.commands.cores import usable_cores
 from cds_service.commands.refusal import Refusal, settings_in_force
-from cds_service.commands.server import Server, can_listen, is_loopback
+from cds_service.commands.server import Options, Server, can_listen, is_loopback
+from cds_service.database import open_database, upgrade
 from cds_service.errors import KnowledgeError
+from cds_service.logs import write_to_stderr
+from cds_service.metrics import Metrics, shared_by_workers
 from cds_service.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+_MOST_WORKERS = 64
+_log = logging.getLogger("cds_service")
+_KEY_BYTES = 32
+
+
+class _Workers(click.ParamType[int]):
+    """A number of workers, or `auto` for one a core."""
+
+    name = "auto|N"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if value == "auto":
+            return min(usable_cores(), _MOST_WORKERS)
+        number: int = click.IntRange(1, _MOST_WORKERS).convert(value, param, ctx)  # type: ignore[arg-type]
+        return number
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--workers", default="auto", show_default=True, type=_Workers(), help="auto: one a core."
+)
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 256))
+@click.option(
+    "--graceful-seconds",
+    default=30,
+    show_default=True,
+    type=click.IntRange(1, 3600),
+    help="How long a stop waits for the requests under way.",
+)
+@click.option(
+    "--stall-seconds",
+    default=15,
+    show_default=True,
+    type=click.IntRange(1, 3600),
+    help="How long a client may stall in the middle of a request.",
+)
 @click.option(
     "--open-to-network",
     is_flag=True,
     help="With CDS_AUTH=off, listen beyond loopback all the same. Anyone who reaches it can call it.",
 )
-def serve(host: str, port: int, workers: int, threads: int, open_to_network: bool) -> None:
-    """Run the production server."""
+def serve(
+    host: str,
+    port: int,
+    workers: int,
+    threads: int,
+    graceful_seconds: int,
+    stall_seconds: int,
+    open_to_network: bool,
+) -> None:
+    """Run the production server. SIGTERM ends it gracefully, SIGHUP reloads policy and clients."""
     settings = settings_in_force()
     if settings.auth == "required":
         raise Refusal(
@@ -39,19 +93,65 @@ def serve(host: str, port: int, workers: int, threads: int, open_to_network: boo
         raise Refusal(
             f"Cannot listen on {host} port {port}: taken, or not an address of this machine."
         )
-    _log_to_stderr(settings)
+    write_to_stderr(settings.log_level, settings.log_format)
+    folder = shared_by_workers()
     try:
-        app = create_app(settings)
+        server = _server(
+            settings,
+            Options(host, port, workers, threads, graceful_seconds, stall_seconds, folder),
+        )
+        _prepare_database(settings)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    _log.warning(
+        "Serving on http://%s:%d/cds-services without client authentication (CDS_AUTH=off).",
+        host,
+        port,
+    )
+    server.run()
+
+
+def _server(settings: Settings, options: Options) -> Server:
+    """The server with its first application. Raises Refusal when knowledge or policy are wrong."""
+    metrics = Metrics()
+    # One key for all workers, and the same one after a reload.
+    key = settings.hash_key or secrets.token_bytes(_KEY_BYTES)
+    site = _Site(msgspec.structs.replace(settings, hash_key=key), metrics)
+    try:
+        return Server(site, options, lambda outcome: metrics.reloads.labels(outcome).inc())
     except KnowledgeError as error:
         raise Refusal(str(error)) from error
-    click.echo(
-        f"Serving on http://{host}:{port}/cds-services without client authentication (CDS_AUTH=off).",
-        err=True,
-    )
-    Server(app, host=host, port=port, workers=workers, threads=threads).run()
 
 
-def _log_to_stderr(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+class _Site:
+    """Builds the application from the site's files, at start and at every reload."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._started = False
+
+    def __call__(self) -> "WSGIApplication":
+        """Raises KnowledgeError when policy or clients are wrong, or a reload would silence a rule.
+
+        At start a silenced rule leaves the service not ready; at a reload, what runs is better.
+        """
+        app = create_app(self._settings, metrics=self._metrics)
+        canary: Canary = app.extensions[CANARY]
+        cause = canary.report().cause
+        if cause and self._started:
+            raise KnowledgeError(cause)
+        self._started = True
+        return app
+
+
+def _prepare_database(settings: Settings) -> None:
+    try:
+        engine = open_database(settings.database_url)
+        upgrade(engine)
+        engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:
+        raise Refusal(
+            f"CDS_DATABASE_URL: the database cannot be opened ({type(error).__name__})."
+        ) from error

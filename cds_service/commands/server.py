@@ -1,34 +1,83 @@
-"""The production server: gunicorn with threads, stopped gracefully."""
+"""The production server: gunicorn with threads. It stops and reloads without dropping a request."""
 
+import logging
+import select
+import shutil
 import socket
+import struct
+from collections.abc import Callable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
+
+from cds_service.errors import KnowledgeError
+from cds_service.metrics import stop_counting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+_HUNG_WORKER_SECONDS = 30
+_IDLE_CONNECTION_SECONDS = 75
+"""Longer than a proxy keeps an unused connection, so that it is never us who close it under a call."""
+_log = logging.getLogger("cds_service")
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How to serve."""
+
+    host: str
+    port: int
+    workers: int
+    threads: int
+    graceful_seconds: int
+    """How long a stop waits for the requests under way."""
+    stall_seconds: int
+    """How long a client may send nothing, or take nothing, in the middle of a request."""
+    metrics_folder: Path
+    """Shared by the workers; gone when the server ends."""
+
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn around one application."""
+    """gunicorn around one application, which is built again on SIGHUP."""
 
     def __init__(
-        self, app: "WSGIApplication", *, host: str, port: int, workers: int, threads: int
+        self,
+        build: "Callable[[], WSGIApplication]",
+        options: Options,
+        reloaded: Callable[[str], None],
     ) -> None:
-        self._app = app
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._options = {
-            "bind": address,
-            "workers": workers,
-            "threads": threads,
-            "worker_class": "gthread",
+        """`reloaded` takes `done` or `refused`. Raises what `build` raises."""
+        self._build = build
+        self._reloaded = reloaded
+        app = build()
+        address = f"[{options.host}]" if ":" in options.host else options.host
+        self._options: dict[str, Any] = {
+            "bind": f"{address}:{options.port}",
+            "workers": options.workers,
+            "threads": options.threads,
+            "worker_class": Worker,
             "preload_app": True,
+            "timeout": _HUNG_WORKER_SECONDS,
+            "graceful_timeout": options.graceful_seconds,
+            "keepalive": _IDLE_CONNECTION_SECONDS,
+            "logger_class": _Log,
             "accesslog": None,
             "loglevel": "warning",
             "control_socket_disable": True,
+            "forwarded_allow_ips": "",  # web.proxies alone decides whom to believe
+            "when_ready": lambda arbiter: _cut_off_stalled(arbiter, options.stall_seconds),
+            "worker_exit": lambda _, __: stop_counting(),
+            "on_exit": lambda _: _clear_up(options.metrics_folder),
         }
         super().__init__()
+        self.callable = app
 
     def load_config(self) -> None:
         """Take over our options."""
@@ -36,8 +85,82 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             self.cfg.set(name, option)
 
     def load(self) -> "WSGIApplication":
-        """The application to serve."""
-        return self._app
+        """The application to serve, as last built."""
+        return self.callable
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        _Master(self).run()
+
+    def renew(self) -> bool:
+        """Build the application again from the files as they are now. False: the old one stays."""
+        try:
+            self.callable = self._build()
+        except KnowledgeError as error:
+            _log.error("reload refused, what was in force stays in force: %s", error)
+        except Exception as error:  # noqa: BLE001  (whatever it is must not end the service)
+            kind = type(error).__name__
+            _log.error("reload refused, what was in force stays in force: fault=%s", kind)
+        else:
+            _log.warning("reloaded policy and clients")
+            self._reloaded("done")
+            return True
+        self._reloaded("refused")
+        return False
+
+
+class _Master(Arbiter):  # type: ignore[misc]
+    """Keeps the workers; on SIGHUP replaces them only when there is something new to serve.
+
+    The application is built here, before the fork, so workers share its memory. New workers start
+    before old ones are told to finish what they have and end.
+    """
+
+    def handle_hup(self) -> None:
+        if self.app.renew():
+            super().handle_hup()
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """A worker that, before it stops, takes over the calls that the system accepted for it already.
+
+    Those callers were told that they are connected; closing the socket on them would drop a request.
+    """
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        if enabled or self.alive:
+            super().set_accept_enabled(enabled)
+            return
+        for listener in self.sockets:
+            while (
+                select.select([listener], [], [], 0)[0] and self.nr_conns < self.worker_connections
+            ):
+                self.accept(listener)
+        super().set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()  # who comes from now on is refused, and may ask another replica
+
+
+class _Log(Logger):  # type: ignore[misc]
+    """gunicorn's own warnings go where ours go, in the same form."""
+
+    def setup(self, cfg: Config) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+def _clear_up(metrics_folder: Path) -> None:
+    stop_counting()
+    shutil.rmtree(metrics_folder, ignore_errors=True)
+
+
+def _cut_off_stalled(arbiter: Arbiter, seconds: int) -> None:
+    """Every accepted connection inherits these limits from the socket it was accepted on."""
+    limit = struct.pack("ll", seconds, 0)
+    for listener in arbiter.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def is_loopback(host: str) -> bool:

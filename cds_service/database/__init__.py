@@ -3,6 +3,8 @@
 A table lives in the module of its idea and joins `METADATA`; its schema comes from the migrations.
 """
 
+import os
+import weakref
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -25,20 +27,42 @@ _one_at_a_time = Lock()  # Alembic keeps its context in the module
 
 def open_database(url: str) -> Engine:
     """An engine for that URL; nothing is connected or created yet."""
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
-    event.listen(engine, "connect", _several_writers)
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+        event.listen(engine, "connect", _several_writers)
+    else:
+        engine = create_engine(
+            url, pool_pre_ping=True, connect_args={"connect_timeout": _BUSY_SECONDS}
+        )
+    _own_connections_after_a_fork(engine)
     return engine
 
 
 def upgrade(engine: Engine) -> None:
     """Bring the schema up to date. Safe to run again, and by several processes at once."""
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    config = migrations()
     config.attributes["engine"] = engine
     with _one_at_a_time:
         command.upgrade(config, "head")
+
+
+def migrations() -> Config:
+    """Where Alembic finds the migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
+
+
+def _own_connections_after_a_fork(engine: Engine) -> None:
+    """Two processes on one connection would read each other's answers: a worker opens its own."""
+    engines = weakref.ref(engine)
+
+    def forget() -> None:
+        inherited = engines()
+        if inherited is not None:
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=forget)
 
 
 def _several_writers(connection: Any, _: object) -> None:

@@ -62,6 +62,7 @@ _NAMES = {
     "serviceRequests": "orders already placed",
     "pregnancy": "pregnancy status and due date",
 }
+KEYS = frozenset(_NAMES)
 
 _TYPES: Mapping[str, type[r.Resource]] = {
     PATIENT: r.Patient,
@@ -120,8 +121,13 @@ class Prefetched(msgspec.Struct, frozen=True):
     entries: tuple[r.Entry, ...]
     unread: tuple[Unread, ...]
     unknown: tuple[str, ...]
-    alp_entries: int = 0
-    """Results that came under the ALP key."""
+    alp: tuple[r.Entry, ...] = ()
+    """What came under the ALP key."""
+
+    @property
+    def alp_entries(self) -> int:
+        """Results that came under the ALP key."""
+        return len(self.alp)
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -160,7 +166,7 @@ def collect(
         entries=tuple(entries),
         unread=tuple(unread),
         unknown=tuple(unknown),
-        alp_entries=len(values[ALP].decoded.entries),
+        alp=tuple(values[ALP].decoded.entries),
     )
 
 

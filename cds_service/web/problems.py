@@ -9,6 +9,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from cds_service import errors
+from cds_service.web import measuring
 
 _log = logging.getLogger("cds_service")
 
@@ -22,6 +23,7 @@ def install(app: Flask) -> None:
 
 def refuse(error: errors.ServiceError) -> Response:
     """The HTTP answer for one of our own errors."""
+    measuring.refused(error)
     _log.info("refused status=%d code=%s where=%s", error.status, error.issue_code, error.where)
     return Response(
         msgspec.json.encode(errors.operation_outcome(error)),

@@ -14,6 +14,7 @@ from cds_service.guidance import Advisor, Answer
 from cds_service.hooks import card
 from cds_service.hooks.request import decode
 from cds_service.offered_services import SERVICES, discovery
+from cds_service.web import measuring
 
 _log = logging.getLogger("cds_service")
 
@@ -57,6 +58,7 @@ def blueprint(
             raise BodyTooLarge(f"The body is larger than the {max_bytes} bytes accepted here.")
         hook_request = decode(body, (service.hook,))
         answer = advisor.answer(hook_request, today(), client=client)
+        measuring.decided(answer.decision)
         _note(service.id, answer, started)
         return Response(card.encode(answer.response), content_type="application/json")
 
