@@ -41,6 +41,8 @@ class CanaryPatient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hook: str = PATIENT_VIEW
     draft: str | None = None
     """Key of the drug that is ordered."""
+    code: str | None = None
+    """`system|code` by which it is ordered: fixed, so that losing the code is seen."""
     as_of: date | None = None
     """None: the day of the bundled patients."""
 
@@ -149,7 +151,7 @@ def _calls(advisor: Advisor) -> Iterator[_Call]:
         problem = _problem(patient, book)
         if problem:
             raise KnowledgeError(f"{_FILE}: {patient.name}: {problem}")
-        drafts = [draft_order(patient.draft, book.drug_list)] if patient.draft else []
+        drafts = list(_drafts(patient, book))
         request = next(hook_requests(_bundle(patient), patient.hook, book.terminology, drafts))
         yield _Call(
             patient.name,
@@ -160,14 +162,22 @@ def _calls(advisor: Advisor) -> Iterator[_Call]:
         )
 
 
+def _drafts(patient: CanaryPatient, book: Rulebook) -> Iterator[dict[str, Any]]:
+    """The order, by its code alone: a name beside it would be understood without the code."""
+    if patient.draft is not None and patient.code is not None:
+        system, _, code = patient.code.partition("|")
+        draft = draft_order(patient.draft, book.drug_list)
+        yield {**draft, "medicationCodeableConcept": {"coding": [{"system": system, "code": code}]}}
+
+
 def _problem(patient: CanaryPatient, book: Rulebook) -> str | None:
     for slug in filter(None, (patient.expects, patient.beside)):
         if slug not in book.situations:
             return f"there is no situation {slug}"
     if patient.draft is not None and patient.draft not in book.drugs:
         return f"there is no drug {patient.draft}"
-    if (patient.draft is None) == (patient.hook in ORDER_HOOKS):
-        return "a draft goes with an order hook, and an order hook with a draft"
+    if len({patient.draft is None, patient.code is None, patient.hook not in ORDER_HOOKS}) > 1:
+        return "an order hook goes with a draft and its code"
     return None
 
 
