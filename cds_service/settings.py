@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from cds_service.addresses import Network, networks
 from cds_service.errors import KnowledgeError
+from cds_service.networks import Network, networks
 
 Auth = Literal["required", "off"]
 LogFormat = Literal["text", "json"]

@@ -22,7 +22,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from werkzeug.serving import make_server
 
 from cds_service import canary, rulebook
-from cds_service.addresses import listed, networks
 from cds_service.app import create_app
 from cds_service.canary import Canary, Report
 from cds_service.database import open_database, upgrade
@@ -32,6 +31,7 @@ from cds_service.errors import KnowledgeError
 from cds_service.guidance import Advisor
 from cds_service.logs import ORIGIN, JsonLine, Origin, TextLine
 from cds_service.metrics import Metrics, _public_code
+from cds_service.networks import listed, networks
 from cds_service.settings import Settings, from_environment
 from cds_service.terminology import LOINC, Terminology
 from cds_service.web import operations, origin, tracing

@@ -211,14 +211,6 @@ def test_a_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
         call.close()
 
 
-def test_who_stalls_in_the_middle_of_a_call_is_cut_off(tmp_path: Path) -> None:
-    with serving(tmp_path, "--stall-seconds", "1") as server:
-        status, outcome = answer_of(half_sent(server.port))
-        assert status == 400
-        assert outcome["issue"][0]["code"] == "invalid"
-        assert server.fire().status_code == 200
-
-
 # reloading
 
 

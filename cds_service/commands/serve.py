@@ -57,13 +57,6 @@ class _Workers(click.ParamType[int]):
     help="How long a stop waits for the requests under way.",
 )
 @click.option(
-    "--stall-seconds",
-    default=15,
-    show_default=True,
-    type=click.IntRange(1, 3600),
-    help="How long a client may stall in the middle of a request.",
-)
-@click.option(
     "--open-to-network",
     is_flag=True,
     help="With CDS_AUTH=off, listen beyond loopback all the same. Anyone who reaches it can call it.",
@@ -74,7 +67,6 @@ def serve(
     workers: int,
     threads: int,
     graceful_seconds: int,
-    stall_seconds: int,
     open_to_network: bool,
 ) -> None:
     """Run the production server. SIGTERM ends it gracefully, SIGHUP reloads policy and clients."""
@@ -98,7 +90,7 @@ def serve(
     try:
         server = _server(
             settings,
-            Options(host, port, workers, threads, graceful_seconds, stall_seconds, folder),
+            Options(host, port, workers, threads, graceful_seconds, folder),
         )
         _prepare_database(settings)
     except BaseException:

@@ -4,7 +4,6 @@ import logging
 import select
 import shutil
 import socket
-import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -38,8 +37,6 @@ class Options(msgspec.Struct, frozen=True):
     threads: int
     graceful_seconds: int
     """How long a stop waits for the requests under way."""
-    stall_seconds: int
-    """How long a client may send nothing, or take nothing, in the middle of a request."""
     metrics_folder: Path
     """Shared by the workers; gone when the server ends."""
 
@@ -72,7 +69,6 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             "loglevel": "warning",
             "control_socket_disable": True,
             "forwarded_allow_ips": "",  # web.proxies alone decides whom to believe
-            "when_ready": lambda arbiter: _cut_off_stalled(arbiter, options.stall_seconds),
             "worker_exit": lambda _, __: stop_counting(),
             "on_exit": lambda _: _clear_up(options.metrics_folder),
         }
@@ -153,14 +149,6 @@ class _Log(Logger):  # type: ignore[misc]
 def _clear_up(metrics_folder: Path) -> None:
     stop_counting()
     shutil.rmtree(metrics_folder, ignore_errors=True)
-
-
-def _cut_off_stalled(arbiter: Arbiter, seconds: int) -> None:
-    """Every accepted connection inherits these limits from the socket it was accepted on."""
-    limit = struct.pack("ll", seconds, 0)
-    for listener in arbiter.LISTENERS:
-        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def is_loopback(host: str) -> bool:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Flask, Response, g, request
 
-from cds_service.addresses import Network, listed
 from cds_service.decision import Decision
 from cds_service.errors import DataUnavailable, NotForThisAddress, ServiceError
 from cds_service.fhir.prefetch import KEYS
 from cds_service.metrics import OTHER, Metrics
+from cds_service.networks import Network, listed
 from cds_service.offered_services import SERVICES
 from cds_service.web.proxies import THROUGH_A_STRANGER
 

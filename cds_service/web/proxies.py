@@ -7,7 +7,7 @@ https. Host and path are never taken from them: the public address is `CDS_BASE_
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cds_service.addresses import Network, is_address, listed
+from cds_service.networks import Network, is_address, listed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
