@@ -10,7 +10,7 @@ POST /cds-services/<id>
    ▼ hooks.card                                                              → JSON
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 
 from flask import Flask
@@ -24,7 +24,9 @@ from cds_service.guidance import Advisor
 from cds_service.metrics import Metrics
 from cds_service.settings import Settings
 from cds_service.web import operations, problems, services
+from cds_service.web.health import Probe
 
+NO_PROBES: Mapping[str, Probe] = {}
 CANARY = "canary"
 """Where the application keeps its canary, among its extensions."""
 
@@ -34,10 +36,12 @@ def create_app(
     *,
     today: Callable[[], date] | None = None,
     metrics: Metrics | None = None,
+    probes: Mapping[str, Probe] = NO_PROBES,
 ) -> Flask:
     """A Flask application. `today` is the clock; tests and the demo give their own.
 
-    `metrics` outlives a reload. Raises KnowledgeError when the knowledge or the site policy is wrong.
+    `metrics` outlives a reload; `probes` are further parts that have to be ready. Raises
+    KnowledgeError when the knowledge or the site policy is wrong.
     """
     metrics = metrics or Metrics()
     advisor = Advisor(rulebook.load(settings.canonical_url, settings.policy), observer=metrics)
@@ -47,13 +51,14 @@ def create_app(
     )
     app = Flask("cds_service", static_folder=None)
     app.extensions[CANARY] = canary
-    probes = {
+    parts = {
         "knowledge": _ready,  # this application would not be there without it
         "database": database_probe(engine),
         "keys": _ready,
         "canary": operations.canary_probe(canary),
+        **probes,
     }
-    operations.install(app, settings, metrics, probes)
+    operations.install(app, settings, metrics, parts)
     # One byte more than is accepted: a body without a length is cut off there, and shows it.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.url_map.merge_slashes = False

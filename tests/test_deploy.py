@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from cds_service.cli import main
 from cds_service.metrics import Metrics
 from cds_service.settings import SETTINGS
 from tests.processes import ROOT
@@ -109,6 +110,23 @@ def test_every_container_is_hardened(name: str) -> None:
         assert service["tmpfs"] == ["/tmp"]  # noqa: S108  (of the container)
     for port in service.get("ports", ()):
         assert port.startswith("127.0.0.1:"), "on loopback only"
+
+
+def test_a_replica_is_given_time_to_stop() -> None:
+    replica = COMPOSE["services"]["replica-a"]
+    seconds = dict(re.findall(r"--(drain|graceful)-seconds=(\d+)", " ".join(replica["command"])))
+    given = int(replica["stop_grace_period"].removesuffix("s"))
+    assert given > int(seconds["drain"]) + int(seconds["graceful"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_commands_of_compose_exist(name: str) -> None:
+    program, subcommand, *arguments = COMPOSE["services"][name].get("command", ("", ""))
+    if subcommand and subcommand in main.commands:
+        main.commands[subcommand].make_context(subcommand, list(arguments))
+    else:
+        assert subcommand in ("", "load")
+    assert program in ("", "cds-service")
 
 
 def test_settings_of_compose_are_settings() -> None:

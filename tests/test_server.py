@@ -211,6 +211,16 @@ def test_a_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
         call.close()
 
 
+def test_a_server_that_drains_is_not_ready_and_answers_all_the_same(tmp_path: Path) -> None:
+    with serving(tmp_path, "--drain-seconds", "2") as server:
+        assert server.get("/health/ready").json()["parts"]["server"] == "ready"
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: server.get("/health/ready").status_code == 503, "a proxy can see it")
+        assert server.get("/health/ready").json()["parts"]["server"] == "not ready"
+        assert server.fire().status_code == 200
+        assert server.process.wait(timeout=PATIENCE_SECONDS) == 0
+
+
 # reloading
 
 

@@ -1,6 +1,7 @@
 """`cds-service serve`: the production server."""
 
 import logging
+import mmap
 import secrets
 import shutil
 from typing import TYPE_CHECKING
@@ -50,6 +51,13 @@ class _Workers(click.ParamType[int]):
 )
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1, 256))
 @click.option(
+    "--drain-seconds",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 600),
+    help="How long a stop goes on answering, not ready, until a proxy has noticed.",
+)
+@click.option(
     "--graceful-seconds",
     default=30,
     show_default=True,
@@ -66,6 +74,7 @@ def serve(
     port: int,
     workers: int,
     threads: int,
+    drain_seconds: int,
     graceful_seconds: int,
     open_to_network: bool,
 ) -> None:
@@ -90,7 +99,7 @@ def serve(
     try:
         server = _server(
             settings,
-            Options(host, port, workers, threads, graceful_seconds, folder),
+            Options(host, port, workers, threads, drain_seconds, graceful_seconds, folder),
         )
         _prepare_database(settings)
     except BaseException:
@@ -111,7 +120,9 @@ def _server(settings: Settings, options: Options) -> Server:
     key = settings.hash_key or secrets.token_bytes(_KEY_BYTES)
     site = _Site(msgspec.structs.replace(settings, hash_key=key), metrics)
     try:
-        return Server(site, options, lambda outcome: metrics.reloads.labels(outcome).inc())
+        return Server(
+            site, options, lambda outcome: metrics.reloads.labels(outcome).inc(), site.drain
+        )
     except KnowledgeError as error:
         raise Refusal(str(error)) from error
 
@@ -123,19 +134,27 @@ class _Site:
         self._settings = settings
         self._metrics = metrics
         self._started = False
+        self._draining = mmap.mmap(-1, 1)  # one byte that all workers see
 
     def __call__(self) -> "WSGIApplication":
         """Raises KnowledgeError when policy or clients are wrong, or a reload would silence a rule.
 
         At start a silenced rule leaves the service not ready; at a reload, what runs is better.
         """
-        app = create_app(self._settings, metrics=self._metrics)
+        app = create_app(self._settings, metrics=self._metrics, probes={"server": self._probe})
         canary: Canary = app.extensions[CANARY]
         cause = canary.report().cause
         if cause and self._started:
             raise KnowledgeError(cause)
         self._started = True
         return app
+
+    def drain(self) -> None:
+        """From now on not ready: no new calls, please."""
+        self._draining[0] = 1
+
+    def _probe(self) -> str | None:
+        return "it is about to stop" if self._draining[0] else None
 
 
 def _prepare_database(settings: Settings) -> None:

@@ -4,6 +4,7 @@ import logging
 import select
 import shutil
 import socket
+import time
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -35,6 +36,8 @@ class Options(msgspec.Struct, frozen=True):
     port: int
     workers: int
     threads: int
+    drain_seconds: int
+    """How long a stop goes on answering, not ready, until a proxy has noticed."""
     graceful_seconds: int
     """How long a stop waits for the requests under way."""
     metrics_folder: Path
@@ -49,12 +52,18 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         build: "Callable[[], WSGIApplication]",
         options: Options,
         reloaded: Callable[[str], None],
+        draining: Callable[[], None],
     ) -> None:
-        """`reloaded` takes `done` or `refused`. Raises what `build` raises."""
+        """`draining` is called when a stop begins, `reloaded` takes `done` or `refused`.
+
+        Raises what `build` raises.
+        """
         self._build = build
         self._reloaded = reloaded
+        self.draining = draining
         app = build()
         address = f"[{options.host}]" if ":" in options.host else options.host
+        self.drain_seconds = options.drain_seconds
         self._options: dict[str, Any] = {
             "bind": f"{address}:{options.port}",
             "workers": options.workers,
@@ -115,6 +124,11 @@ class _Master(Arbiter):  # type: ignore[misc]
     def handle_hup(self) -> None:
         if self.app.renew():
             super().handle_hup()
+
+    def handle_term(self) -> None:
+        self.app.draining()
+        time.sleep(self.app.drain_seconds)  # workers answer; other signals wait
+        super().handle_term()
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
