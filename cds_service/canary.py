@@ -24,7 +24,8 @@ from cds_service.rulebook import Rulebook
 from cds_service.rulebook.files import KNOWLEDGE, convert, read_toml
 
 _FILE = KNOWLEDGE / "canary.toml"
-_AGAIN_AFTER_SECONDS = 10.0
+_AGAIN_AFTER_SECONDS = 60.0
+"""What is loaded does not change meanwhile, and asking them all takes as long as some forty calls."""
 _log = logging.getLogger("cds_service")
 
 
@@ -90,7 +91,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Canary:
-    """Asks the canary patients; the result holds for some seconds."""
+    """Asks the canary patients; the result holds for a minute."""
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class Canary:
         self._until = 0.0
 
     def report(self) -> Report:
-        """What they give now, or gave some seconds ago."""
+        """What they give now, or gave within the last minute."""
         with self._lock:
             if self._report is None or self._clock() >= self._until:
                 self._report = self._ask()
