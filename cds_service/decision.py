@@ -105,10 +105,11 @@ class _Outcome:
         verdict = row.holds(self._assessment)
         if row.kind == "accompanying" and not verdict.leads:
             return
-        finding = Finding(row.slug, verdict.level, verdict.reason)
         if not verdict.holds:
             self._note(row, switch, verdict, "does not hold")
-        elif switch == "off":
+            return
+        finding = Finding(row.slug, verdict.level, verdict.reason)
+        if switch == "off":
             self._note(row, switch, verdict, "off")
         elif self.settled:
             self._note(row, switch, verdict, "outranked")

@@ -20,6 +20,7 @@ NDC = "http://hl7.org/fhir/sid/ndc"
 
 # Systems whose codes are built so that a longer code is a kind of the shorter one.
 _HIERARCHICAL = frozenset({ICD_10_CM, ATC})
+_SHORTEST_ROOT = 3
 _LONGEST_CODE = 12
 _NOTHING: tuple[str, ...] = ()
 _SYSTEMS = {
@@ -82,6 +83,7 @@ class Terminology:
                 self._add(concept.system, concept.code, value_set.id)
             for system, code in value_set.roots:
                 self._add_root(system, code, value_set.id)
+        self._beginnings = frozenset((s, code[:_SHORTEST_ROOT]) for s, code in self._roots)
 
     def concepts(self, system: str | None, code: str | None) -> tuple[str, ...]:
         """The ids of every value set that holds this coding; empty when none does."""
@@ -124,7 +126,9 @@ class Terminology:
             self._roots[(system, code)] = (*known, value_set_id)
 
     def _ancestors(self, system: str, code: str) -> tuple[str, ...]:
-        for length in range(min(len(code), _LONGEST_CODE), 2, -1):
+        if (system, code[:_SHORTEST_ROOT]) not in self._beginnings:
+            return _NOTHING
+        for length in range(min(len(code), _LONGEST_CODE), _SHORTEST_ROOT - 1, -1):
             found = self._roots.get((system, code[:length]))
             if found is not None:
                 return found

@@ -129,7 +129,7 @@ class Judge:
     def _limit(self, result: LabResult, quantity: Quantity, day: RecordedDate) -> Limit:
         patient = self._record.patient
         age = age_at(patient.born, day.first)
-        pregnancy = next((p for p in self._pregnant if p.holds(day.first)), None)
+        pregnancy = self._pregnancy(day.first) if self._pregnant else None
         if quantity.canonical is None:
             return limit_as_printed(result.low, age, pregnancy, self._policy)
         return limit_for(
@@ -140,6 +140,9 @@ class Judge:
             pregnancy=pregnancy,
             policy=self._policy,
         )
+
+    def _pregnancy(self, day: date) -> Pregnancy | None:
+        return next((p for p in self._pregnant if p.holds(day)), None)
 
     def _exclusion(
         self, result: LabResult, day: RecordedDate, suspect: Suspicion | None

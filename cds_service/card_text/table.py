@@ -95,9 +95,6 @@ def _result_row(name: str, found: LabResult, remark: str = "") -> str:
 
 
 def _row(*cells: str) -> str:
-    return "| " + " | ".join(escaped_cell(c) for c in cells) + " |"
-
-
-def escaped_cell(text: str) -> str:
-    """A table cell: units may come from the record, so markup and pipes in them are defused."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
+    """A table row: units may come from the record, so markup and pipes in them are defused."""
+    row = " | ".join(c.replace("|", "\\|") for c in cells)
+    return f"| {row} |".replace("<", "&lt;").replace(">", "&gt;")

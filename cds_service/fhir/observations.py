@@ -81,7 +81,8 @@ class ObservationReader:
 
     def read(self, observation: r.Observation) -> None:
         """Add the facts of one Observation."""
-        concepts = self._concepts(observation.code)
+        code = observation.code
+        concepts = self._terminology.of(code.coding) if code else ()
         if concepts and not self._laboratory(observation, observation, concepts):
             self._other_fact(observation, concepts)
         for component in observation.component or ():
