@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 
-from cds_service import rulebook
+from cds_service import guidance
 from cds_service.app import create_app
 from cds_service.commands import demo as demonstration
 from cds_service.commands import terminal
@@ -144,7 +144,7 @@ def _settings() -> Settings:
 
 def _advisor(settings: Settings) -> Advisor:
     try:
-        return Advisor(rulebook.load(settings.canonical_url, settings.policy))
+        return guidance.start(settings)
     except KnowledgeError as error:
         raise _Refusal(str(error)) from error
 

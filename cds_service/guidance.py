@@ -17,8 +17,9 @@ from cds_service.hooks.card import Action, Card, Coding, Response, Source, Sugge
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.orders import DraftOrders
 from cds_service.record import PatientRecord
-from cds_service.rulebook import Rulebook
+from cds_service.rulebook import Rulebook, load
 from cds_service.rulebook.situation import Situation, conditions
+from cds_service.settings import Settings
 
 _EXTENSION = "org.low-alp-cds."
 
@@ -30,12 +31,22 @@ class Answer(msgspec.Struct, frozen=True):
     decision: Decision
 
 
+def start(settings: Settings) -> "Advisor":
+    """An advisor for these settings, its knowledge loaded and its draft orders checked.
+
+    Raises KnowledgeError when knowledge, site policy or a draft order is wrong.
+    """
+    advisor = Advisor(load(settings.canonical_url, settings.policy))
+    advisor.drafts.check()
+    return advisor
+
+
 class Advisor:
     """Answers calls with one rulebook. Built once; safe to share between threads."""
 
     def __init__(self, rulebook: Rulebook) -> None:
         self.rulebook = rulebook
-        self._drafts = DraftOrders(rulebook)
+        self.drafts = DraftOrders(rulebook)
         self._fixed = {
             slug: fixed_text(situation, rulebook)
             for slug, situation in rulebook.situations.items()
@@ -139,13 +150,13 @@ class Advisor:
         for offer in situation.orders:
             if offer.code in offered or not speaker.holds(conditions(offer.when)):
                 continue
-            order = self._drafts[offer.code]
-            needless = self._drafts.needless(offer.code, a)
+            order = self.drafts[offer.code]
+            needless = self.drafts.needless(offer.code, a)
             if needless is not None:
                 notes[offer.code] = f"Not offered: {order.label} ({needless})."
                 continue
             offered.add(offer.code)
-            draft = self._drafts.draft(offer.code, a, encounter_id=encounter_id)
+            draft = self.drafts.draft(offer.code, a, encounter_id=encounter_id)
             suggestions.append(
                 Suggestion(
                     label=order.label,

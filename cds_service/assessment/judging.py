@@ -68,7 +68,7 @@ class Judge:
     ) -> None:
         self._record = record
         self._pregnant = pregnant
-        self._asfotase = Spans((w.start, w.end) for w in asfotase)
+        self._asfotase = Spans((w.start, w.end) for w in asfotase) if asfotase else None
         self._policy = policy
         self._as_of = as_of
 
@@ -147,7 +147,7 @@ class Judge:
     def _exclusion(
         self, result: LabResult, day: RecordedDate, suspect: Suspicion | None
     ) -> Exclusion | None:
-        if self._asfotase.holds(day):
+        if self._asfotase and self._asfotase.holds(day):
             return "asfotase alfa"
         if suspect is not None:
             return "suspect specimen"
