@@ -52,7 +52,7 @@ class Advisor:
             for slug, situation in rulebook.situations.items()
             if situation.kind != "silence"
         }
-        self._aids = ReadingAids(
+        self.aids = ReadingAids(
             rulebook.terminology, rulebook.units, rulebook.drug_list, rulebook.order_system
         )
 
@@ -65,7 +65,7 @@ class Advisor:
         record = read_record(
             data.patient,
             data.entries,
-            self._aids,
+            self.aids,
             unread=data.unread,
             unknown=data.unknown,
             fhir_server=request.fhir_server,
@@ -78,7 +78,7 @@ class Advisor:
                 request.selections,
                 request.patient_id,
                 data.entries,
-                self._aids,
+                self.aids,
                 request.fhir_server,
             )
             record = msgspec.structs.replace(record, orders=(*record.orders, *drafts.tests))
@@ -91,9 +91,10 @@ class Advisor:
             policy=self.rulebook.policy,
             explain=explain,
         )
-        return Answer(Response(self._cards(decision, request.encounter_id)), decision)
+        return Answer(Response(self.cards(decision, request.encounter_id)), decision)
 
-    def _cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
+    def cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
+        """The words and orders of a decision; none when it is silence."""
         offered: set[str] = set()
         findings = (decision.primary, decision.accompanying)
         return tuple(
