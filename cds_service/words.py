@@ -24,6 +24,7 @@ _UNIT = re.compile(r"(?:\[[Ii]U\]|10\*|[A-Za-z0-9%µμ/.^{} ()-]){1,20}")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~])")
 
 
+@lru_cache(maxsize=4096)
 def on(day: date) -> str:
     """`12 Aug 2026`"""
     return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"

@@ -28,17 +28,22 @@ def _values_shown(a: Assessment) -> list[AlpValue]:
 
 
 def _alp_row(found: AlpValue, a: Assessment) -> str:
-    source = limit_source(found, a) if found.limit else ""
-    remark = "laboratory limit" if found.limit and found.limit.origin == "laboratory" else source
     verdict = "low" if found.low else "not low"
     if found.exclusion is not None:
         verdict = f"not counted: {found.exclusion}"
-    remarks = "; ".join(r for r in (verdict, remark) if r)
+    bound, remark = _limit_shown(found, a)
+    remarks = f"{verdict}; {remark}" if remark else verdict
+    return _row(words.dated(found.day), "ALP", value(found) or "", bound, remarks)
+
+
+def _limit_shown(found: AlpValue, a: Assessment) -> tuple[str, str]:
+    """The limit that a value was judged by, as its laboratory printed it, and where it comes from."""
+    if found.limit is None:
+        return "", ""
     printed = found.result.low
-    low = limit(found) or ""
-    if printed is not None and found.limit and found.limit.origin == "laboratory":
-        low = words.alp(printed)
-    return _row(words.dated(found.day), "ALP", value(found) or "", low and f"≥ {low}", remarks)
+    if found.limit.origin == "laboratory" and printed is not None:
+        return f"≥ {words.alp(printed)}", "laboratory limit"
+    return f"≥ {limit(found)}", limit_source(found, a)
 
 
 def _other_rows(a: Assessment, spoken: frozenset[str]) -> list[str]:

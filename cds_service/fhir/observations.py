@@ -114,8 +114,9 @@ class ObservationReader:
         concepts: tuple[str, ...],
     ) -> bool:
         kind = _kind(concepts)
-        self.alp_seen += kind.alp_like
-        self.not_total_alp += kind.fraction
+        if kind.alp_like:
+            self.alp_seen += 1
+            self.not_total_alp += kind.fraction
         if kind.result is None:
             return kind.fraction
         if normal(observation.status) not in _NEVER_HAPPENED:
