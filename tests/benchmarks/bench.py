@@ -20,6 +20,7 @@ from cds_service.hooks import card
 from cds_service.hooks.request import decode
 from tests.benchmarks.bodies import SIZES, body
 from tests.benchmarks.processes import process_table
+from tests.benchmarks.service import service_table
 from tests.benchmarks.stages import stage_table
 from tests.charts import REFERENCE
 
@@ -56,6 +57,7 @@ def main() -> None:
     console = Console(width=110)
     console.print(table)
     console.print(stage_table(advisor))
+    console.print(service_table(advisor.rulebook.terminology))
     console.print(process_table())
 
 
