@@ -100,7 +100,7 @@ class Judge:
         return frozenset(s.reference for s in self._record.stays if s.reference)
 
     @cached_property
-    def _signs(self) -> Contamination:
+    def _signs(self) -> Contamination | None:
         return contamination(self._record.results, self._policy)
 
     def value(self, result: LabResult, day: RecordedDate) -> AlpValue:

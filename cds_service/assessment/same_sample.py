@@ -11,7 +11,7 @@ class SameSample:
     """Finds, among results of one kind, one of the same sample as another result."""
 
     def __init__(self, results: Iterable[LabResult], within_minutes: int) -> None:
-        found = self._results = list(results)
+        found = list(results)
         within = timedelta(minutes=within_minutes)
         self._by_specimen = {r.specimen: r for r in found if r.specimen}
         self._any = _ByTime(found, within)
@@ -19,8 +19,6 @@ class SameSample:
 
     def find(self, result: LabResult) -> LabResult | None:
         """A result of the same sample, or None."""
-        if not self._results:
-            return None
         if not result.specimen:
             return self._any.find(result)
         return self._by_specimen.get(result.specimen) or self._unnamed.find(result)
