@@ -24,7 +24,8 @@ def _values_shown(a: Assessment) -> list[AlpValue]:
     wanted += [v for v in (baseline(a.alp, a.exposure, a.policy),) if v]
     wanted += [v for v in pre_treatment(a.alp, a.exposure) if v.low][-2:]
     wanted += [v for v in a.alp.values if v.low and v.exclusion is not None][-2:]
-    return [v for v in a.alp.values if any(v is w for w in wanted)]
+    shown = {id(v) for v in wanted}
+    return [v for v in a.alp.values if id(v) in shown]
 
 
 def _alp_row(found: AlpValue, a: Assessment) -> str:
