@@ -15,9 +15,8 @@ from datetime import UTC, date, datetime
 
 from flask import Flask
 
-from cds_service import rulebook
+from cds_service import guidance
 from cds_service.clients import OPEN, Client
-from cds_service.guidance import Advisor
 from cds_service.settings import Settings
 from cds_service.web import problems, services
 
@@ -27,7 +26,7 @@ def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -
 
     Raises KnowledgeError when the knowledge or the site policy is wrong.
     """
-    advisor = Advisor(rulebook.load(settings.canonical_url, settings.policy))
+    advisor = guidance.start(settings)
     app = Flask("cds_service", static_folder=None)
     # One byte more than is accepted: a body without a length is cut off there, and shows it.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1

@@ -4,6 +4,7 @@ Hooks, command line, pages and population screening all ask here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Literal
 
 import msgspec
@@ -68,16 +69,17 @@ def decide(
     explain: bool = False,
 ) -> Decision:
     """The first row, by priority, that holds for this patient at this hook."""
-    assessment = Assessment(record, call, policy, drugs)
-    outcome = _Outcome(assessment, explain)
-    asked = [r for r in rows if call.hook in r.hooks]
-    for row in asked:
+    outcome = _Outcome(Assessment(record, call, policy, drugs), explain)
+    switches = policy.situations
+    for row in rows:
         if outcome.settled and not explain:
             break
-        outcome.consider(row, policy.situations.get(row.slug, "on"))
-    for row in asked:
-        if row.kind == "accompanying":
-            outcome.consider_beside(row, policy.situations.get(row.slug, "on"))
+        if call.hook in row.hooks:
+            outcome.consider(row, switches.get(row.slug, "on"))
+    if outcome.primary is not None or explain:
+        for row in rows:
+            if row.kind == "accompanying" and call.hook in row.hooks:
+                outcome.consider_beside(row, switches.get(row.slug, "on"))
     return outcome.decision()
 
 
@@ -87,7 +89,7 @@ class _Outcome:
     def __init__(self, assessment: Assessment, explain: bool) -> None:
         self._assessment = assessment
         self._explain = explain
-        self._primary: Finding | None = None
+        self.primary: Finding | None = None
         self._beside: Finding | None = None
         self._silence: Finding | None = None
         self._shadow: list[Finding] = []
@@ -96,7 +98,7 @@ class _Outcome:
     @property
     def settled(self) -> bool:
         """A card or a silence was found: what follows is outranked."""
-        return self._primary is not None or self._silence is not None
+        return self.primary is not None or self._silence is not None
 
     def consider(self, row: Row, switch: Switch) -> None:
         """Try a row that gives a card or a silence of its own."""
@@ -105,10 +107,11 @@ class _Outcome:
         verdict = row.holds(self._assessment)
         if row.kind == "accompanying" and not verdict.leads:
             return
-        finding = Finding(row.slug, verdict.level, verdict.reason)
         if not verdict.holds:
             self._note(row, switch, verdict, "does not hold")
-        elif switch == "off":
+            return
+        finding = Finding(row.slug, verdict.level, verdict.reason)
+        if switch == "off":
             self._note(row, switch, verdict, "off")
         elif self.settled:
             self._note(row, switch, verdict, "outranked")
@@ -119,12 +122,12 @@ class _Outcome:
             self._silence = finding
             self._note(row, switch, verdict, "silence")
         else:
-            self._primary = finding
+            self.primary = finding
             self._note(row, switch, verdict, "card")
 
     def consider_beside(self, row: Row, switch: Switch) -> None:
         """Try a row that may only stand beside a card."""
-        if (self._primary is None or switch == "off") and not self._explain:
+        if switch == "off" and not self._explain:
             return
         verdict = row.holds(self._assessment)
         if verdict.leads:
@@ -133,7 +136,7 @@ class _Outcome:
             self._note(row, switch, verdict, "does not hold")
         elif switch == "off":
             self._note(row, switch, verdict, "off")
-        elif self._primary is None:
+        elif self.primary is None:
             self._note(row, switch, verdict, "not alone")
         elif switch == "shadow":
             self._shadow.append(Finding(row.slug, verdict.level, verdict.reason))
@@ -145,11 +148,11 @@ class _Outcome:
     def decision(self) -> Decision:
         return Decision(
             assessment=self._assessment,
-            primary=self._primary,
+            primary=self.primary,
             accompanying=self._beside,
             silence=self._silence,
             shadow=tuple(self._shadow),
-            steps=tuple(step for _, step in sorted(self._steps, key=lambda s: s[0])),
+            steps=tuple(step for _, step in sorted(self._steps, key=itemgetter(0))),
         )
 
     def _note(self, row: Row, switch: Switch, verdict: Verdict, outcome: Outcome) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -23,7 +23,7 @@ ONCOLOGY_DOSE = "oncology-dose-antiresorptive"
 _LONGEST_NAME = 200
 INJECTED = "ibandronate-injection"
 _BEGINNING = 4
-_WORD = re.compile(r"[a-z]{4,}")
+_BEGINNINGS = re.compile(r"([a-z]{4})[a-z]*")
 UNSPECIFIED = "bisphosphonate-unspecified"
 
 
@@ -76,7 +76,7 @@ class DrugList:
         concepts = self._terminology.value_sets[value_set].concepts if value_set else ()
         return next((c for c in concepts if c.system == ATC), None)
 
-    def by_codes(self, codings: Iterable[HasCode]) -> Recognised | None:
+    def by_codes(self, codings: Sequence[HasCode]) -> Recognised | None:
         """The drug that any of these codings names; a named drug wins over a class."""
         found: str | None = None
         oncology_dose = injected = False
@@ -99,7 +99,7 @@ class DrugList:
             return None
         lowered = _plain(text[:_LONGEST_NAME])
         # Most drugs are none of ours: the beginnings of the words tell that faster than the search.
-        if not any(word[:_BEGINNING] in self._beginnings for word in _WORD.findall(lowered)):
+        if self._beginnings.isdisjoint(_BEGINNINGS.findall(lowered)):
             return None
         found = self._names.match(lowered.lstrip()) if at_start else self._names.search(lowered)
         return Recognised(self._by_name[found[1]], True, False) if found else None

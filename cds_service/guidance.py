@@ -18,8 +18,9 @@ from cds_service.hooks.card import Action, Card, Coding, Response, Source, Sugge
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.orders import DraftOrders
 from cds_service.record import PatientRecord
-from cds_service.rulebook import Rulebook
+from cds_service.rulebook import Rulebook, load
 from cds_service.rulebook.situation import Situation, conditions
+from cds_service.settings import Settings
 
 _EXTENSION = "org.low-alp-cds."
 
@@ -31,18 +32,28 @@ class Answer(msgspec.Struct, frozen=True):
     decision: Decision
 
 
+def start(settings: Settings) -> "Advisor":
+    """An advisor for these settings, its knowledge loaded and its draft orders checked.
+
+    Raises KnowledgeError when knowledge, site policy or a draft order is wrong.
+    """
+    advisor = Advisor(load(settings.canonical_url, settings.policy))
+    advisor.drafts.check()
+    return advisor
+
+
 class Advisor:
     """Answers calls with one rulebook. Built once; safe to share between threads."""
 
     def __init__(self, rulebook: Rulebook) -> None:
         self.rulebook = rulebook
-        self._drafts = DraftOrders(rulebook)
+        self.drafts = DraftOrders(rulebook)
         self._fixed = {
             slug: fixed_text(situation, rulebook)
             for slug, situation in rulebook.situations.items()
             if situation.kind != "silence"
         }
-        self._aids = ReadingAids(
+        self.aids = ReadingAids(
             rulebook.terminology, rulebook.units, rulebook.drug_list, rulebook.order_system
         )
 
@@ -62,7 +73,7 @@ class Advisor:
         record = read_record(
             data.patient,
             data.entries,
-            self._aids,
+            self.aids,
             unread=data.unread,
             unknown=data.unknown,
             fhir_server=request.fhir_server,
@@ -75,7 +86,7 @@ class Advisor:
                 request.selections,
                 request.patient_id,
                 data.entries,
-                self._aids,
+                self.aids,
                 request.fhir_server,
             )
             record = msgspec.structs.replace(record, orders=(*record.orders, *drafts.tests))
@@ -88,9 +99,10 @@ class Advisor:
             policy=self.rulebook.policy,
             explain=explain,
         )
-        return Answer(Response(self._cards(decision, request.encounter_id)), decision)
+        return Answer(Response(self.cards(decision, request.encounter_id)), decision)
 
-    def _cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
+    def cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
+        """The words and orders of a decision; none when it is silence."""
         offered: set[str] = set()
         findings = (decision.primary, decision.accompanying)
         return tuple(
@@ -147,13 +159,13 @@ class Advisor:
         for offer in situation.orders:
             if offer.code in offered or not speaker.holds(conditions(offer.when)):
                 continue
-            order = self._drafts[offer.code]
-            needless = self._drafts.needless(offer.code, a)
+            order = self.drafts[offer.code]
+            needless = self.drafts.needless(offer.code, a)
             if needless is not None:
                 notes[offer.code] = f"Not offered: {order.label} ({needless})."
                 continue
             offered.add(offer.code)
-            draft = self._drafts.draft(offer.code, a, encounter_id=encounter_id)
+            draft = self.drafts.draft(offer.code, a, encounter_id=encounter_id)
             suggestions.append(
                 Suggestion(
                     label=order.label,

@@ -200,6 +200,8 @@ def _separate(entries: list[Diagnosis], policy: Policy) -> list[Diagnosis]:
 
     The same fracture is coded again at every visit.
     """
+    if not entries:
+        return entries
     apart = timedelta(days=policy.workup.same_fracture_days)
     found: list[Diagnosis] = []
     sides: dict[str, date | None] = {}

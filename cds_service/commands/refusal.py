@@ -4,7 +4,7 @@ import os
 
 import click
 
-from cds_service import rulebook
+from cds_service import guidance
 from cds_service.errors import KnowledgeError
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings, from_environment
@@ -27,6 +27,6 @@ def settings_in_force() -> Settings:
 def advisor_for(settings: Settings) -> Advisor:
     """The pipeline with the knowledge and policy in force. Raises Refusal when they are wrong."""
     try:
-        return Advisor(rulebook.load(settings.canonical_url, settings.policy))
+        return guidance.start(settings)
     except KnowledgeError as error:
         raise Refusal(str(error)) from error

@@ -76,12 +76,14 @@ class MedicationReader:
     def _by_name(self, concept: r.CodeableConcept | None) -> Recognised | None:
         if concept is None:
             return None
+        codings = concept.coding or ()
         # Beside a code of a known system, which is not one of ours, a text may mention another drug.
-        coded = any(c.system in DRUG_SYSTEMS for c in concept.coding or ())
-        found = self._drugs.by_name(concept.text, at_start=coded)
-        for coding in concept.coding or ():
-            found = found or self._drugs.by_name(coding.display, at_start=coded)
-        return found
+        coded = not DRUG_SYSTEMS.isdisjoint([c.system for c in codings])
+        for text in (concept.text, *[c.display for c in codings]):
+            found = self._drugs.by_name(text, at_start=coded) if text else None
+            if found is not None:
+                return found
+        return None
 
     def _resolve(self, reference: r.Reference, use: r.MedicationUse) -> r.Medication | None:
         target = reference.reference or ""

@@ -6,7 +6,7 @@ else degrades, and the card says what was not known.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 
@@ -178,8 +178,11 @@ def _value(key: str, prefetch: Mapping[str, r.FhirValue]) -> _Value:
         return _Value("failed", decoded, "is an OperationOutcome: the EHR could not look")
     if not decoded.entries and (decoded.next_page or decoded.total):
         return _Value("failed", decoded, "says that there are results, but holds none")
-    own = any(isinstance(e.resource, _TYPES[key]) for e in decoded.entries)
-    if not own and (decoded.entries or decoded.unread or decoded.useless):
+    asked_for = _TYPES[key]
+    for entry in decoded.entries:
+        if type(entry.resource) is asked_for:
+            return _Value("satisfied", decoded)
+    if decoded.entries or decoded.unread or decoded.useless:
         return _Value("failed", decoded, "holds entries, but none that could be read as asked for")
     return _Value("satisfied", decoded)
 
@@ -229,10 +232,14 @@ def _own(key: str, value: _Value, subject: Subject) -> bool:
 
     Results of somebody else, or of nobody, are a fault of the call: not a patient without results.
     """
-    entries = [e for e in value.decoded.entries if isinstance(e.resource, _TYPES[key])]
-    return not entries or any(
-        subject.problem(cast("r.AboutPatient", e.resource)) is None for e in entries
-    )
+    empty = True
+    for entry in value.decoded.entries:
+        if type(entry.resource) is _TYPES[key]:
+            about: r.AboutPatient = entry.resource  # type: ignore[assignment]
+            if subject.problem(about) is None:
+                return True
+            empty = False
+    return empty
 
 
 def _gap(key: str, value: _Value) -> str | None:
