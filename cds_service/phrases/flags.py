@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from cds_service.assessment import Assessment, baseline, pre_treatment
+from cds_service.assessment.alp import far_apart
 from cds_service.assessment.calendar import months_after
 from cds_service.phrases.series import old_value
 from cds_service.phrases.treatment import relevant
@@ -69,6 +70,12 @@ def _past_exposure(a: Assessment) -> bool:
     return bool(a.exposure.uses) and low is not None and a.exposure.window(low.day) is None
 
 
+def _no_alp_since_first_dose(a: Assessment) -> bool:
+    """The latest value that counts is itself one from before treatment."""
+    latest, first = a.alp.latest, a.exposure.first_dose
+    return latest is not None and first is not None and latest.day.last <= first
+
+
 def _older_baseline(a: Assessment) -> bool:
     normal = [v for v in pre_treatment(a.alp, a.exposure) if not v.low]
     return bool(normal) and baseline(a.alp, a.exposure, a.policy) is None
@@ -121,6 +128,8 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "oral_ordered": lambda a: any(_action(a, d) == "bisphosphonate" for d in a.call.draft.ordered),
     "text_only_drug": lambda a: a.call.draft.text_only or any(u.text_only for u in a.exposure.uses),
     "persistent": lambda a: a.alp.persistent,
+    "low_twice": lambda a: far_apart(a.alp.lows, a.policy),
+    "no_alp_since_first_dose": _no_alp_since_first_dose,
     "single": lambda a: len(a.alp.lows) == 1,
     "fluctuating": lambda a: not a.alp.persistent and 0 < a.alp.low_episodes < a.alp.episodes,
     "below_clearly_low": lambda a: _below(a, "clearly_low"),

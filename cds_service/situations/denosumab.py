@@ -51,6 +51,6 @@ def _followed(a: Assessment) -> bool:
         if a.drugs[use.drug].action == "denosumab":
             continue
         until = use.end or use.start
-        if use.ongoing or until is None or (last is not None and until.last > last):
+        if use.ongoing or (until is not None and last is not None and until.last > last):
             return True
     return False

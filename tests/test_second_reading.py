@@ -1,0 +1,259 @@
+"""Patients found by trying to break the model: each had once a wrong row, or a card untrue of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from cds_service.ehr import hook_requests
+from cds_service.guidance import Advisor
+from cds_service.hooks.request import decode
+from tests.charts import (
+    REFERENCE,
+    Json,
+    alp,
+    bundle,
+    day,
+    dose,
+    draft,
+    lab,
+    patient,
+    taking,
+)
+from tests.conftest import orders, slug
+
+SIGN = "order-sign"
+GAP = "warning: denosumab-gap"
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a clinician gets to read."""
+
+    said: str
+    """Each card with its indicator, or the silence by name."""
+    text: str
+    offered: list[str]
+
+
+def read(advisor: Advisor, *chart: Json, drafts: Sequence[Json] = ()) -> Reading:
+    """The answer for a chart: at order-sign when there are drafts, else at patient-view."""
+    hook = SIGN if drafts else "patient-view"
+    request = next(hook_requests(bundle(*chart), hook, advisor.rulebook.terminology, drafts))
+    answer = advisor.answer(decode(msgspec.json.encode(request), (hook,)), REFERENCE)
+    cards = msgspec.to_builtins(answer.response.cards)
+    said = [f"{c['indicator']}: {slug(c)}" for c in cards]
+    if answer.decision.silence is not None:
+        said.append(f"silence: {answer.decision.silence.slug}")
+    text = "\n".join(f"{c['summary']}\n{c['detail']}" for c in cards)
+    return Reading(" + ".join(said), text, orders(cards))
+
+
+def dispensed(drug: str, on: int, days_supply: int) -> Json:
+    """A MedicationDispense with the days that the supply lasts."""
+    resource = {**dose(drug, on), "resourceType": "MedicationDispense"}
+    del resource["effectiveDateTime"]
+    return {**resource, "whenHandedOver": day(on), "daysSupply": {"value": days_supply}}
+
+
+def row(story: str, expected: str, *chart: Json, drafts: Sequence[Json] = ()) -> Any:
+    """One patient of a table."""
+    return pytest.param(chart, drafts, expected, id=story)
+
+
+ALENDRONATE = [draft("alendronate")]
+RESTARTED = [
+    patient(75),
+    alp(72, -8000, 35),
+    taking("alendronate", -7900, -7000),
+    taking("alendronate", -1000),
+]
+NO_DOSE_SINCE = [alp(60, -500, 35), alp(31, -20, 35)]
+OFTEN_NORMAL = [alp(50, -360 + 40 * i, 35) for i in range(7)]
+
+ROWS = [
+    row(
+        "persistently low between two courses: the second course does not explain it",
+        "warning: persistent-low-alp",
+        *RESTARTED,
+        alp(28, -1500, 35),
+        alp(27, -1400, 35),
+        alp(26, -50, 35),
+    ),
+    row(
+        "the same at the renewal",
+        "warning: persistent-low-alp-antiresorptive-order",
+        *RESTARTED,
+        alp(28, -1500, 35),
+        alp(27, -1400, 35),
+        alp(26, -50, 35),
+        drafts=ALENDRONATE,
+    ),
+    row(
+        "normal between two courses: explained",
+        "info: low-explained-by-antiresorptive",
+        *RESTARTED,
+        alp(60, -1400, 35),
+        alp(26, -50, 35),
+    ),
+    row(
+        "low in the rebound zone of denosumab, then low on alendronate: not explained",
+        "info: persistent-low-alp",
+        alp(60, -1500, 35),
+        dose("denosumab", -1300),
+        alp(31, -1000, 35),
+        taking("alendronate", -900),
+        alp(32, -50, 35),
+    ),
+    row(
+        "denosumab handed over with 180 days of supply, 10 months ago: the dose is 10 months old",
+        f"info: single-low-alp + {GAP}",
+        *NO_DOSE_SINCE,
+        dispensed("denosumab", -300, 180),
+    ),
+    row(
+        "the same with a supply of one day",
+        f"info: single-low-alp + {GAP}",
+        *NO_DOSE_SINCE,
+        dispensed("denosumab", -300, 1),
+    ),
+    row(
+        "denosumab handed over with 180 days of supply, 6 months ago: not overdue",
+        "info: low-explained-by-antiresorptive",
+        *NO_DOSE_SINCE,
+        dispensed("denosumab", -180, 180),
+    ),
+    row(
+        "three yearly infusions handed over with a year of supply each: three doses",
+        "info: low-explained-by-antiresorptive",
+        alp(60, -2600, 35),
+        *(dispensed("zoledronate", on, 365) for on in (-2500, -2135, -1770)),
+        alp(31, -20, 35),
+    ),
+    row(
+        "denosumab overdue beside a bisphosphonate of no date: that one is not known to follow",
+        f"info: low-on-antiresorptive-no-baseline + {GAP}",
+        alp(31, -90, 35),
+        alp(31, -20, 35),
+        dose("denosumab", -300),
+        taking("alendronate", None, status="completed"),
+    ),
+    row(
+        "denosumab overdue beside a bisphosphonate that goes on",
+        "info: low-on-antiresorptive-no-baseline",
+        alp(31, -90, 35),
+        alp(31, -20, 35),
+        dose("denosumab", -300),
+        taking("alendronate", None),
+    ),
+    row(
+        "a new course decades after the first: the ALP from before the first is no baseline",
+        "info: no-baseline-alp",
+        patient(70),
+        alp(60, -9000, 35),
+        taking("alendronate", -8900, -7000),
+        drafts=ALENDRONATE,
+    ),
+    row(
+        "the order being signed stands in the list already: it is no earlier treatment",
+        "info: no-baseline-alp",
+        alp(60, -4000, 35),
+        taking("alendronate", 0),
+        drafts=ALENDRONATE,
+    ),
+    row(
+        "treated since yesterday with a baseline on file",
+        "silence: nothing-low",
+        alp(60, -4000, 35),
+        taking("alendronate", -1),
+        drafts=ALENDRONATE,
+    ),
+    row(
+        "on treatment, two mild lows three days apart are one at an order",
+        "silence: explained-by-antiresorptive",
+        alp(33, -40, 35),
+        alp(32, -37, 35),
+        taking("alendronate", -300),
+        drafts=ALENDRONATE,
+    ),
+    row(
+        "on treatment, two mild lows 30 days apart",
+        "info: low-on-antiresorptive-no-baseline",
+        alp(33, -67, 35),
+        alp(32, -37, 35),
+        taking("alendronate", -300),
+        drafts=ALENDRONATE,
+    ),
+]
+
+
+@pytest.mark.parametrize("chart, drafts, expected", ROWS)
+def test_the_row(
+    advisor: Advisor, chart: Sequence[Json], drafts: Sequence[Json], expected: str
+) -> None:
+    assert read(advisor, *chart, drafts=drafts).said == expected
+
+
+def test_two_lows_far_apart_on_treatment_ask_for_plp(advisor: Advisor) -> None:
+    """A minority of the values, but two lows: the next step is PLP, not one more ALP."""
+    found = read(
+        advisor, alp(33, -400, 35), *OFTEN_NORMAL, alp(32, -37, 35), taking("alendronate", -800)
+    )
+    assert found.said == "info: low-on-antiresorptive-no-baseline"
+    assert found.offered == ["plp"]
+    assert "Consider PLP" in found.text
+    assert "Consider repeating ALP" not in found.text
+
+
+def test_a_low_between_two_courses_is_told(advisor: Advisor) -> None:
+    found = read(advisor, *RESTARTED, alp(27, -1400, 35), alp(26, -50, 35))
+    assert "low off treatment as well: 27 U/L, 1 Jan 2023" in found.text
+    assert "| 1 Jan 2023 | ALP | 27 U/L |" in found.text
+    assert "No antiresorptive is on record" not in found.text
+
+
+def test_the_value_from_before_treatment_is_not_called_still_low(advisor: Advisor) -> None:
+    before = [alp(24, -400, 35), taking("alendronate", -300)]
+    found = read(advisor, *before)
+    assert found.said == "warning: low-before-antiresorptive"
+    assert "still low" not in found.text.split("*Rule:*")[0]
+    assert "No ALP that counts is on file since the first dose" in found.text
+    assert found.offered == ["plp", "refer_metabolic_bone"]
+    since = read(advisor, *before, alp(25, -20, 35))
+    assert "It is still low: 25 U/L, 12 Oct 2026" in since.text
+    assert "No ALP that counts" not in since.text
+
+
+@pytest.mark.parametrize("lows", [[-600], [-700, -600]])
+def test_treatment_after_the_value_is_no_past_treatment(advisor: Advisor, lows: list[int]) -> None:
+    found = read(advisor, *(alp(31, on, 35) for on in lows), dose("denosumab", -560))
+    assert found.said.endswith(GAP)
+    assert "past treatment" not in found.text
+    assert "ALP was low before antiresorptive treatment: 31 U/L, 11 Mar 2025" in found.text
+
+
+def test_treatment_that_goes_on_is_not_told_as_past(advisor: Advisor) -> None:
+    """Treated long ago, low since, and treated again: only the first course is past."""
+    chart = [
+        alp(31, -600, 35),
+        alp(32, -500, 35),
+        dose("pamidronate", -2200),
+        taking("risedronate", -200),
+    ]
+    found = read(advisor, patient(70), *chart)
+    told = next(line for line in found.text.splitlines() if "past treatment" in line)
+    assert "pamidronate: dose on 23 Oct 2020" in told
+    assert "risedronate" not in told
+
+
+def test_a_plp_drawn_on_vitamin_b6_is_not_called_raised_beside_pea(advisor: Advisor) -> None:
+    found = read(
+        advisor,
+        alp(31, -20, 35),
+        lab("plp", 300, "nmol/L", -15, high=125),
+        taking("pyridoxine", -100),
+        lab("pea", 90, "umol/g{creat}", -15, high=50),
+    )
+    assert found.said == "warning: raised-substrate"
+    assert found.text.startswith("Low ALP with raised urine PEA:")
+    assert "PLP (300 nmol/L, 17 Oct 2026) was drawn on vitamin B6 and does not count" in found.text
