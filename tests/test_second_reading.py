@@ -257,3 +257,170 @@ def test_a_plp_drawn_on_vitamin_b6_is_not_called_raised_beside_pea(advisor: Advi
     assert found.said == "warning: raised-substrate"
     assert found.text.startswith("Low ALP with raised urine PEA:")
     assert "PLP (300 nmol/L, 17 Oct 2026) was drawn on vitamin B6 and does not count" in found.text
+
+
+LATER = [
+    row(
+        "a normal value of some day in October beside a low one of the 12th: the low one counts",
+        "info: single-low-alp",
+        {**alp(60, 0, 35), "effectiveDateTime": "2026-10"},
+        alp(28, -20, 35),
+    ),
+    row(
+        "a normal value of some day of the year beside a low one of October",
+        "info: single-low-alp",
+        {**alp(60, 0, 35), "effectiveDateTime": "2026"},
+        alp(28, -20, 35),
+    ),
+    row(
+        "a low value of some day in September, then a normal one in October",
+        "silence: nothing-low",
+        {**alp(28, 0, 35), "effectiveDateTime": "2026-09"},
+        alp(60, -20, 35),
+    ),
+    row(
+        "oestrogen begun after the last low value does not explain it",
+        "warning: persistent-low-alp",
+        alp(28, -400, 35),
+        alp(28, -200, 35),
+        taking("oestrogen", -100),
+    ),
+    row(
+        "oestrogen begun on the day of the sample does not either",
+        "warning: persistent-low-alp",
+        alp(28, -400, 35),
+        alp(28, -200, 35),
+        taking("oestrogen", -200),
+    ),
+    row(
+        "oestrogen begun before the last low value may explain it",
+        "info: reversible-cause",
+        alp(28, -400, 35),
+        alp(28, -200, 35),
+        taking("oestrogen", -201),
+    ),
+    row(
+        "oestrogen of unknown start",
+        "info: reversible-cause",
+        alp(28, -400, 35),
+        alp(28, -200, 35),
+        taking("oestrogen", None),
+    ),
+    row(
+        "PLP with a limit in a unit that nobody reads: the fallback limit decides",
+        "warning: raised-substrate",
+        alp(31, -20, 35),
+        lab("plp", 300, "nmol/L", -15, referenceRange=[{"high": {"value": 12.5, "unit": "ug/dL"}}]),
+    ),
+    row(
+        "PLP and its limit both without a unit: compared as printed",
+        "warning: raised-substrate",
+        alp(31, -20, 35),
+        lab("plp", 130, None, -15, high=125),
+    ),
+    row(
+        "PLP without a unit, its limit with one: not usable",
+        "info: single-low-alp",
+        alp(31, -20, 35),
+        lab("plp", 130, None, -15, high=125, range_unit="nmol/L"),
+    ),
+    row(
+        "denosumab overdue beside a bisphosphonate that nobody took off the list",
+        f"warning: low-before-antiresorptive + {GAP}",
+        patient(75),
+        alp(28, -4000, 35),
+        alp(28, -20, 35),
+        taking("alendronate", -3000, -2800),
+        {**taking("risedronate", -2500), "status": "active"},
+        dose("denosumab", -300),
+    ),
+    row(
+        "an order that ends denosumab beside a bisphosphonate from before it",
+        GAP,
+        alp(28, -400, 35),
+        alp(28, -20, 35),
+        taking("alendronate", -3000),
+        dose("denosumab", -170),
+        drafts=[draft("denosumab", status="stopped")],
+    ),
+    row(
+        "an order that ends denosumab beside a bisphosphonate begun since",
+        "silence: nothing-low",
+        alp(28, -400, 35),
+        alp(28, -20, 35),
+        taking("alendronate", -100),
+        dose("denosumab", -170),
+        drafts=[draft("denosumab", status="stopped")],
+    ),
+]
+
+
+@pytest.mark.parametrize("chart, drafts, expected", LATER)
+def test_a_later_row(
+    advisor: Advisor, chart: Sequence[Json], drafts: Sequence[Json], expected: str
+) -> None:
+    assert read(advisor, *chart, drafts=drafts).said == expected
+
+
+def test_a_bisphosphonate_from_before_denosumab_is_told(advisor: Advisor) -> None:
+    found = read(
+        advisor,
+        alp(28, -400, 35),
+        alp(28, -20, 35),
+        taking("alendronate", -3000),
+        dose("denosumab", -170),
+        drafts=[draft("denosumab", status="stopped")],
+    )
+    assert "alendronate: since 15 Aug 2018" in found.text.split("*Rule:*")[0]
+    assert "check whether it is taken" in found.text
+
+
+CITED = {
+    "hpp-antiresorptive-order": ["iwg-criteria-2024", "rassie-2019", "warren-2021"],
+    "hpp-antiresorptive-exposure": ["rassie-2019", "warren-2021", "ects-denosumab-2021"],
+    "fracture-low-alp-antiresorptive-order": [
+        "melbourne-clinic-2023",
+        "aff-case-control",
+        "asbmr-aff-second-report",
+    ],
+    "fracture-low-alp": ["melbourne-clinic-2023", "vienna-rheumatology"],
+    "raised-substrate": ["iwg-criteria-2024", "riancho-2016"],
+    "substrate-confounded-by-b6": ["nhanes-plp", "mayo-b6-profile"],
+    "ckd-low-alp-antiresorptive-order": [
+        "fda-denosumab-2024",
+        "sprague-2016",
+        "adynamic-bone-review",
+    ],
+    "ckd-low-alp": ["nhanes-plp", "sprague-2016", "csn-dialysate-review"],
+    "denosumab-gap": ["ects-denosumab-2021", "anastasilakis-2021", "fda-denosumab-2024"],
+    "incomplete-workup": ["riancho-2016", "jandl-2021"],
+    "persistent-low-alp-antiresorptive-order": [
+        "spanish-persistent-low-alp",
+        "us-rural-clinic-2014",
+        "six-french-hospitals",
+        "melbourne-clinic-2023",
+    ],
+    "low-before-antiresorptive": ["six-french-hospitals", "melbourne-clinic-2023"],
+    "persistent-low-alp": [
+        "riancho-2016",
+        "spanish-persistent-low-alp",
+        "us-rural-clinic-2014",
+        "vienna-rheumatology",
+    ],
+    "single-low-alp-antiresorptive-order": ["six-french-hospitals", "melbourne-clinic-2023"],
+    "low-on-antiresorptive-no-baseline": [
+        "six-french-hospitals",
+        "turnover-markers-hpp",
+        "ects-denosumab-2021",
+    ],
+    "low-explained-by-antiresorptive": [
+        "six-french-hospitals",
+        "khan-1997",
+        "ects-denosumab-2021",
+    ],
+}
+
+
+@pytest.mark.parametrize("situation", CITED)
+def test_the_sources_that_the_model_names_are_cited(advisor: Advisor, situation: str) -> None:
+    assert set(CITED[situation]) <= set(advisor.rulebook.situations[situation].citations)

@@ -106,11 +106,14 @@ def _once(values: Iterable[AlpValue]) -> list[AlpValue]:
 
 
 def _chronological(value: AlpValue) -> tuple[date, date, str, Decimal, bool, bool, bool, str]:
-    """Of values that cannot be told apart in time a low one, the lowest, comes last: a repeat settles it."""
+    """Of values that cannot be told apart in time a low one, the lowest, comes last: a repeat settles it.
+
+    So a month or year without a day means its last day for a low value, its first for another.
+    """
     result = value.result
     quantity = result.quantity
     return (
-        value.day.last,
+        value.day.last if value.low else value.day.first,
         value.day.first,
         result.taken_at or "",
         -value.u_per_l if quantity else Decimal(0),

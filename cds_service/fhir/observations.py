@@ -144,7 +144,7 @@ class ObservationReader:
         age = age_at(self._born, taken.first) if taken else None
         low, high = measured.limits(ranges, quantity, units, age)
         if problem is None:
-            problem = measured.problem(observation, quantity, taken, units, low)
+            problem = measured.problem(observation, quantity, taken, units, low, high)
         if place.dataAbsentReason is not None:
             problem = "its value is said to be absent"
         return LabResult(

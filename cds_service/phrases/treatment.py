@@ -69,6 +69,19 @@ def _past_exposure(a: Assessment) -> str | None:
     return "; ".join(_lines(a, past)) or None
 
 
+def _not_known_to_follow(a: Assessment) -> str | None:
+    """Other antiresorptives that are open since before the last denosumab dose, or that have no date."""
+    last = a.exposure.denosumab_last
+    uses = [
+        u
+        for u in a.exposure.uses
+        if a.drugs[u.drug].action != "denosumab"
+        and (u.ongoing if u.start else not (u.ongoing or u.end))
+        and not (u.start and last and u.start.last > last)
+    ]
+    return "; ".join(_lines(a, uses)) or None
+
+
 def _lines(a: Assessment, uses: Sequence[DrugUse]) -> list[str]:
     lines: list[str] = []
     for drug in dict.fromkeys(u.drug for u in uses):
@@ -112,6 +125,7 @@ TREATMENT: Mapping[str, Phrase] = {
     "first_dose": Phrase(_first_dose, 11),
     "exposure": Phrase(lambda a: "; ".join(exposure_lines(a)) or None),
     "past_exposure": Phrase(_past_exposure),
+    "not_known_to_follow": Phrase(_not_known_to_follow),
     "denosumab_last_dose": Phrase(
         lambda a: words.on(a.exposure.denosumab_last) if a.exposure.denosumab_last else None, 11
     ),

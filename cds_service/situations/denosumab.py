@@ -50,7 +50,8 @@ def _followed(a: Assessment) -> bool:
     for use in a.exposure.uses:
         if a.drugs[use.drug].action == "denosumab":
             continue
-        until = use.end or use.start
-        if use.ongoing or (until is not None and last is not None and until.last > last):
+        # Open since before that dose: nobody took it off the list, or nobody knows.
+        day = use.start if use.ongoing else use.end or use.start
+        if (use.ongoing and (day is None or last is None)) or (day and last and day.last > last):
             return True
     return False
