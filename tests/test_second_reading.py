@@ -14,6 +14,7 @@ from tests.charts import (
     Json,
     alp,
     bundle,
+    condition,
     day,
     dose,
     draft,
@@ -344,6 +345,15 @@ LATER = [
         drafts=[draft("denosumab", status="stopped")],
     ),
     row(
+        "an order that ends denosumab, said to go on, beside a bisphosphonate from before it",
+        GAP,
+        alp(28, -400, 35),
+        alp(28, -20, 35),
+        taking("alendronate", -3000),
+        taking("denosumab", -700),
+        drafts=[draft("denosumab", status="stopped")],
+    ),
+    row(
         "an order that ends denosumab beside a bisphosphonate begun since",
         "silence: nothing-low",
         alp(28, -400, 35),
@@ -424,3 +434,86 @@ CITED = {
 @pytest.mark.parametrize("situation", CITED)
 def test_the_sources_that_the_model_names_are_cited(advisor: Advisor, situation: str) -> None:
     assert set(CITED[situation]) <= set(advisor.rulebook.situations[situation].citations)
+
+
+FRACTURED = [condition("atypical femoral fracture"), alp(28, -20, 35)]
+RAISED_PLP = lab("plp", 300, "nmol/L", -200, high=125)
+
+
+@pytest.mark.parametrize(
+    "chart, drafts, said",
+    [
+        (FRACTURED, [], "warning: fracture-low-alp"),
+        (FRACTURED, ALENDRONATE, "critical: fracture-low-alp-antiresorptive-order"),
+        (
+            [patient(8), alp(100, -20)],
+            ALENDRONATE,
+            "warning: child-low-alp-antiresorptive-order",
+        ),
+    ],
+    ids=["fracture, chart opened", "fracture, order", "child, order"],
+)
+def test_a_raised_plp_is_not_asked_for_again(
+    advisor: Advisor, chart: list[Json], drafts: list[Json], said: str
+) -> None:
+    """Rows that outrank the one for a raised PLP tell of it, and do not ask for what is known."""
+    found = read(advisor, *chart, RAISED_PLP, drafts=drafts)
+    assert found.said == said
+    assert "raised PLP" in found.text.split("**Why this fired**")[0]
+    assert "is raised: 300 nmol/L, 15 Apr 2026, upper limit 125 nmol/L" in found.text
+    assert "Consider PLP" not in found.text
+    assert "plp" not in found.offered
+    unknown = read(advisor, *chart, drafts=drafts)
+    assert unknown.said == said
+    assert "raised PLP" not in unknown.text.split("**Why this fired**")[0]
+    assert "Consider PLP" in unknown.text
+    assert "plp" in unknown.offered
+
+
+def test_a_raised_plp_is_told_beside_an_old_low_from_before_treatment(advisor: Advisor) -> None:
+    found = read(advisor, alp(28, -900, 35), taking("alendronate", -800), RAISED_PLP)
+    assert found.said == "warning: low-before-antiresorptive"
+    assert "is raised: 300 nmol/L" in found.text
+    assert "Consider PLP" not in found.text
+    assert found.offered == ["refer_metabolic_bone", "repeat_alp"]
+
+
+@pytest.mark.parametrize("drafts", [[], ALENDRONATE], ids=["chart opened", "order"])
+def test_a_normal_plp_of_a_child_is_not_asked_for_again(
+    advisor: Advisor, drafts: list[Json]
+) -> None:
+    normal = lab("plp", 60, "nmol/L", -15, high=125)
+    found = read(
+        advisor,
+        patient(8),
+        alp(100, -400),
+        alp(100, -20),
+        normal,
+        condition("rickets"),
+        drafts=drafts,
+    )
+    assert found.said.startswith("warning: child-")
+    assert "PLP on file was normal (60 nmol/L, 17 Oct 2026)" in found.text
+    assert "Consider PLP" not in found.text
+
+
+SWITCHED = [dose("denosumab", -600), dose("denosumab", -420), taking("alendronate", -240)]
+
+
+@pytest.mark.parametrize("drafts", [[], ALENDRONATE], ids=["chart opened", "renewal"])
+def test_no_dose_of_denosumab_is_due_once_another_drug_has_followed(
+    advisor: Advisor, drafts: list[Json]
+) -> None:
+    found = read(advisor, alp(28, -1000, 35), alp(27, -20, 35), *SWITCHED, drafts=drafts)
+    assert "a due" not in found.text
+    assert "Last denosumab" not in found.text
+    assert "denosumab: 2 doses" in found.text
+    overdue = read(advisor, alp(28, -1000, 35), alp(27, -20, 35), *SWITCHED[:2], drafts=drafts)
+    assert "do not delay a due dose" in overdue.text
+
+
+@pytest.mark.parametrize("unit", ["mmol/mol", "umol/mmol"])
+def test_pea_over_creatinine_needs_no_annotation_in_its_unit(advisor: Advisor, unit: str) -> None:
+    """The code of the test says that the ratio is one to creatinine; the unit need not."""
+    found = read(advisor, alp(31, -20, 35), lab("pea", 20, unit, -15, high=5))
+    assert found.said == "warning: raised-substrate"

@@ -8,6 +8,7 @@ from cds_service.assessment.alp import far_apart
 from cds_service.assessment.calendar import months_after
 from cds_service.phrases.series import old_value
 from cds_service.phrases.treatment import relevant
+from cds_service.situations.denosumab import followed
 from cds_service.situations.verdict import below
 
 WARNING = "warning"
@@ -33,8 +34,8 @@ def _rebound(a: Assessment) -> bool:
 
 
 def _denosumab_known(a: Assessment) -> bool:
-    """On record, and not so long ago that no dose can be due and no rebound can follow."""
-    if all(_action(a, u.drug) != "denosumab" for u in a.exposure.uses):
+    """On record, with nothing after it, and not so long ago that no dose can be due and none rebounds."""
+    if followed(a) or all(_action(a, u.drug) != "denosumab" for u in a.exposure.uses):
         return False
     last = a.exposure.denosumab_last
     return last is None or a.as_of <= months_after(last, a.policy.residual.denosumab_rebound_months)

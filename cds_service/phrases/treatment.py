@@ -7,6 +7,7 @@ from cds_service.assessment import Assessment
 from cds_service.assessment.calendar import months_between
 from cds_service.phrases.phrase import Phrase
 from cds_service.record import DrugUse
+from cds_service.situations.denosumab import last_known
 
 _MOST_PERIODS = 3
 
@@ -71,7 +72,7 @@ def _past_exposure(a: Assessment) -> str | None:
 
 def _not_known_to_follow(a: Assessment) -> str | None:
     """Other antiresorptives that are open since before the last denosumab dose, or that have no date."""
-    last = a.exposure.denosumab_last
+    last = last_known(a)
     uses = [
         u
         for u in a.exposure.uses
