@@ -19,6 +19,7 @@ Action = Literal[
     "lowers-alp",
 ]
 ANTIRESORPTIVE_ACTIONS = frozenset({"bisphosphonate", "zoledronate", "pamidronate", "denosumab"})
+GIVEN_AS_DOSES = frozenset({"zoledronate", "pamidronate", "denosumab"})
 ONCOLOGY_DOSE = "oncology-dose-antiresorptive"
 _LONGEST_NAME = 200
 INJECTED = "ibandronate-injection"
@@ -41,6 +42,11 @@ class Drug(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def is_antiresorptive(self) -> bool:
         """Whether it is a bisphosphonate or denosumab."""
         return self.action in ANTIRESORPTIVE_ACTIONS
+
+    @property
+    def given_as_doses(self) -> bool:
+        """Whether it is only ever injected: each handing over is one dose, however long it lasts."""
+        return self.action in GIVEN_AS_DOSES
 
 
 class Recognised(msgspec.Struct, frozen=True):

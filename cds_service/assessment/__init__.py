@@ -225,6 +225,24 @@ def baseline(series: AlpSeries, exposed: Exposure, policy: Policy) -> AlpValue |
     return normal[-1] if normal else None
 
 
+def low_off_treatment(series: AlpSeries, exposed: Exposure, policy: Policy) -> AlpValue | None:
+    """The last low value from after the first dose and outside every window, when such values are low.
+
+    They are low by the rule for values from before treatment: the last of them, or half. Asked only
+    of a latest low value that lies within a window.
+    """
+    low, first = series.latest_low, exposed.first_dose
+    if low is None or exposed.window(low.day) is None:
+        return None
+    between = [v for v in series.counted if not exposed.covered.holds(v.day)]
+    if first is not None:
+        between = [v for v in between if v.day.last > first]
+    total, lows = episodes(between, policy)
+    if not lows or not (between[-1].low or lows >= policy.persistence.low_share * total):
+        return None
+    return [v for v in between if v.low][-1]
+
+
 def _timing(series: AlpSeries, exposed: Exposure, policy: Policy) -> Timing | None:
     low = series.latest_low
     if low is None:
@@ -233,7 +251,7 @@ def _timing(series: AlpSeries, exposed: Exposure, policy: Policy) -> Timing | No
     total, lows = episodes(earlier, policy)
     if earlier and (earlier[-1].low or (lows and lows >= policy.persistence.low_share * total)):
         return "pre-treatment"
-    if exposed.window(low.day) is None:
+    if exposed.window(low.day) is None or low_off_treatment(series, exposed, policy):
         return "off treatment"
     if baseline(series, exposed, policy) is not None:
         return "baseline normal"

@@ -91,7 +91,9 @@ def _ordered(judged: Sequence[AlpValue]) -> list[AlpValue]:
 
 
 def _moment(value: AlpValue) -> tuple[date, date, str]:
-    return (value.day.last, value.day.first, value.result.taken_at or "")
+    """A month or year without a day means its last day for a low value, its first for another."""
+    day = value.day
+    return (day.last if value.low else day.first, day.first, value.result.taken_at or "")
 
 
 def _once(values: Iterable[AlpValue]) -> list[AlpValue]:

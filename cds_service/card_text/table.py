@@ -1,7 +1,7 @@
 """The values that a card rests on, as a small table."""
 
 from cds_service import words
-from cds_service.assessment import Assessment, baseline, pre_treatment
+from cds_service.assessment import Assessment, baseline, low_off_treatment, pre_treatment
 from cds_service.assessment.judging import AlpValue
 from cds_service.phrases.series import limit, limit_source, value
 from cds_service.phrases.workup import alpl, pth, substrate_limit
@@ -22,6 +22,7 @@ def _values_shown(a: Assessment) -> list[AlpValue]:
     wanted = list(a.alp.counted[-_LATEST_ROWS:])
     wanted += [*a.alp.lows[:1], *a.alp.lows[-2:]]
     wanted += [v for v in (baseline(a.alp, a.exposure, a.policy),) if v]
+    wanted += [v for v in (low_off_treatment(a.alp, a.exposure, a.policy),) if v]
     wanted += [v for v in pre_treatment(a.alp, a.exposure) if v.low][-2:]
     wanted += [v for v in a.alp.values if v.low and v.exclusion is not None][-2:]
     shown = {id(v) for v in wanted}

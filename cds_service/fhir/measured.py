@@ -121,6 +121,7 @@ def problem(
     taken: RecordedDate | None,
     units: Units | None,
     low: Quantity | None,
+    high: Quantity | None = None,
 ) -> str | None:
     """Why this result may not be used; None when it may."""
     if observation.status not in FINAL and normal(observation.status) not in FINAL:
@@ -137,7 +138,7 @@ def problem(
     if canonical is None:
         if quantity.unit is not None:
             return f"its unit ({quantity.unit[:_LONGEST_UNIT]}) is not one that we accept"
-        if low is None or low.unit is not None:
+        if all(limit is None or limit.unit is not None for limit in (low, high)):
             return "it has no unit"
         return None
     return None if units.plausible(canonical) else "its value is not plausible"

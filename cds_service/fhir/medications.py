@@ -50,6 +50,10 @@ class MedicationReader:
         drug = self.recognise(use)
         if drug is None:
             return
+        if isinstance(use, r.MedicationDispense) and self._drugs[drug.drug].given_as_doses:
+            # The days of supply of an injection are no days of taking it.
+            self.uses.append(_dose(use, drug, _handed_over(use)))
+            return
         fact = _READERS[type(use)](use, drug)
         if fact is not None:
             self.uses.append(fact)
@@ -164,7 +168,7 @@ def _administration(use: r.MedicationAdministration, drug: Recognised) -> DrugUs
 
 
 def _dispense(use: r.MedicationDispense, drug: Recognised) -> DrugUse:
-    day = recorded_date(use.whenHandedOver or use.whenPrepared)
+    day = _handed_over(use)
     supply = use.daysSupply.value if use.daysSupply else None
     if day is None or supply is None or not writable(supply) or not 1 < supply <= _LONGEST_SUPPLY:
         return _dose(use, drug, day)
@@ -178,6 +182,10 @@ def _dispense(use: r.MedicationDispense, drug: Recognised) -> DrugUse:
         oncology_dose=drug.oncology_dose,
         injected=drug.injected,
     )
+
+
+def _handed_over(use: r.MedicationDispense) -> RecordedDate | None:
+    return recorded_date(use.whenHandedOver or use.whenPrepared)
 
 
 _READERS: Mapping[type[r.MedicationUse], Callable[..., DrugUse | None]] = {

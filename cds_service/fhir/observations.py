@@ -141,7 +141,7 @@ class ObservationReader:
             return None
         low, high = measured.limits(ranges, quantity, units, self._born, taken)
         if problem is None:
-            problem = measured.problem(observation, quantity, taken, units, low)
+            problem = measured.problem(observation, quantity, taken, units, low, high)
         if place.dataAbsentReason is not None:
             problem = "its value is said to be absent"
         return LabResult(
