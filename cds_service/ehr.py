@@ -5,7 +5,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from cds_service.drugs import DrugList
-from cds_service.fhir.prefetch import PATIENT, templates
+from cds_service.fhir.templates import PATIENT, templates
 from cds_service.hooks.request import ORDER_HOOKS, ORDER_SELECT
 from cds_service.terminology import Terminology
 

@@ -147,6 +147,7 @@ class ObservationReader:
             problem = measured.problem(observation, quantity, taken, units, low)
         if place.dataAbsentReason is not None:
             problem = "its value is said to be absent"
+        during = observation.encounter or observation.context
         return LabResult(
             concept=concept,
             taken=taken,
@@ -158,7 +159,7 @@ class ObservationReader:
             taken_at=taken_at,
             specimen=observation.specimen.reference if observation.specimen else None,
             tube=spoiling_additive(observation, self._specimens) if concept == ALP else None,
-            encounter=observation.encounter.reference if observation.encounter else None,
+            encounter=during.reference if during else None,
         )
 
     def _pregnancy_status(self, observation: r.Observation) -> None:
