@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -196,8 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _flood(self) -> None:
         """A small answer on the wire that unpacks into much."""
-        packed = gzip.compress(b'{"resourceType":"Bundle","x":"' + b" " * 200_000_000, 1)
-        self._raw(200, packed, FHIR_JSON, {"Content-Encoding": "gzip"})
+        self._raw(200, flood(), FHIR_JSON, {"Content-Encoding": "gzip"})
 
     def _page(self, kind: str, asked: Asked) -> Json:
         stub = self.server
@@ -281,6 +281,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
+
+
+@cache
+def flood() -> bytes:
+    """60 MB of spaces."""
+    return gzip.compress(b'{"resourceType":"Bundle","x":"' + b" " * 60_000_000, 1)
 
 
 def _updated(resource: Json) -> str:
