@@ -54,19 +54,24 @@ def hook_request(
             prefetch[key] = _search(template, resources)
     context: Json = {"userId": _USER, "patientId": patient["id"]}
     if hook in ORDER_HOOKS:
-        context["draftOrders"] = {
-            "resourceType": "Bundle",
-            "type": "collection",
-            "entry": [{"resource": draft} for draft in drafts],
-        }
-    if hook == ORDER_SELECT:
-        context["selections"] = [f"{d['resourceType']}/{d['id']}" for d in drafts]
+        context |= order_context(hook, drafts)
     return {
         "hook": hook,
         "hookInstance": str(uuid5(NAMESPACE_URL, f"{hook}/{patient['id']}")),
         "context": context,
         "prefetch": prefetch,
     }
+
+
+def order_context(hook: str, drafts: Sequence[Json]) -> Json:
+    """The orders being written, as an order hook has them in its context, every one selected."""
+    entries = [{"resource": draft} for draft in drafts]
+    context: Json = {
+        "draftOrders": {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    }
+    if hook == ORDER_SELECT:
+        context["selections"] = [f"{d['resourceType']}/{d['id']}" for d in drafts]
+    return context
 
 
 def draft_order(drug: str, drugs: DrugList, *, ended: bool = False) -> Json:
