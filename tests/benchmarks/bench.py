@@ -18,6 +18,7 @@ from cds_service import rulebook
 from cds_service.guidance import Advisor
 from cds_service.hooks import card
 from cds_service.hooks.request import decode
+from tests.benchmarks import fetching
 from tests.benchmarks.bodies import SIZES, body
 from tests.charts import REFERENCE
 
@@ -52,6 +53,7 @@ def main() -> None:
                 "met" if ratio <= GOALS[size] else "MISSED",
             )
     Console(width=110).print(table)
+    fetching.show()
 
 
 def _interleaved(*calls: Callable[[], object]) -> list[float]:
