@@ -5,6 +5,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from cds_service.drugs import DrugList
+from cds_service.fhir.references import redirected
 from cds_service.fhir.templates import PATIENT, templates
 from cds_service.hooks.request import ORDER_HOOKS, ORDER_SELECT
 from cds_service.terminology import Terminology
@@ -134,20 +135,7 @@ def _resources(bundle: Mapping[str, Any]) -> Iterator[Json]:
             addresses[address] = f"{resource.get('resourceType')}/{resource['id']}"
     for entry in entries:
         if isinstance(entry.get("resource"), dict):
-            yield _rewritten(entry["resource"], addresses)
-
-
-def _rewritten(value: Any, addresses: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: addresses.get(inner, inner)
-            if key == "reference" and isinstance(inner, str)
-            else _rewritten(inner, addresses)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_rewritten(inner, addresses) for inner in value]
-    return value
+            yield redirected(entry["resource"], addresses)
 
 
 def _about(resource: Json, patient_id: str) -> bool:

@@ -5,6 +5,8 @@ from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
+from cds_service.fhir.references import redirected
+
 Json = dict[str, Any]
 SYSTEM = "https://low-alp-cds.example/fhir/fixture"
 """System of the identifiers by which a resource that was loaded before is found again."""
@@ -31,7 +33,7 @@ def transaction(bundle: Mapping[str, Any], name: str) -> tuple[Json, int]:
 def _entry(name: str, address: str, resource: Json, urns: Mapping[str, str]) -> Json:
     identifier = {"system": SYSTEM, "value": f"{name}/{address}"}
     others = [i for i in resource.get("identifier", ()) if i.get("system") != SYSTEM]
-    body = {k: _with_urns(v, urns) for k, v in resource.items() if k != "id"}
+    body = {k: redirected(v, urns) for k, v in resource.items() if k != "id"}
     body["identifier"] = [*others, identifier]
     wanted = quote(f"{identifier['system']}|{identifier['value']}", safe="")
     return {
@@ -39,19 +41,6 @@ def _entry(name: str, address: str, resource: Json, urns: Mapping[str, str]) -> 
         "resource": body,
         "request": {"method": "PUT", "url": f"{resource['resourceType']}?identifier={wanted}"},
     }
-
-
-def _with_urns(value: Any, urns: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: urns.get(inner, inner)
-            if key == "reference" and isinstance(inner, str)
-            else _with_urns(inner, urns)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_with_urns(inner, urns) for inner in value]
-    return value
 
 
 def _subject_known(resource: Json, there: Mapping[str, Json]) -> bool:

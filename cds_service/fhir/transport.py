@@ -4,6 +4,7 @@ The name of a server is resolved when a connection is made, the address found is
 very address is connected to: a name that answers differently a moment later gains nothing.
 """
 
+import logging
 import os
 import socket
 import threading
@@ -118,8 +119,10 @@ class CheckedAdapter(HTTPAdapter):
 def session(resolve: Resolve, connections: int) -> requests.Session:
     """A pool of connections that takes neither proxies nor passwords from its surroundings.
 
-    A `.netrc` would displace the token of the call, and a cookie would tie calls together.
+    A `.netrc` would displace the token of the call, and a cookie would tie calls together. urllib3
+    notes addresses in its log, and with them whom a search is about: it is to keep silent.
     """
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     made = requests.Session()
     made.trust_env = False
     made.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
