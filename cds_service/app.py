@@ -19,8 +19,8 @@ from flask import Flask
 
 from cds_service import rulebook
 from cds_service.clients import OPEN
+from cds_service.fhir.access import FhirAccess
 from cds_service.fhir.budget import Limits
-from cds_service.fhir.completing import FhirAccess
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings
 from cds_service.web import problems, services

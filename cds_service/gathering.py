@@ -8,9 +8,10 @@ import msgspec
 from cds_service import needed
 from cds_service.assessment import Assessment, Call
 from cds_service.clients import Client
+from cds_service.fhir.access import FhirAccess
 from cds_service.fhir.bundles import NotFhir, decode
 from cds_service.fhir.chart import patient as read_patient
-from cds_service.fhir.completing import FhirAccess, FhirServer
+from cds_service.fhir.completing import FhirServer
 from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.prefetch import Prefetched, Value, Values, collect, prefetched
 from cds_service.fhir.reader import ReadingAids, read_record

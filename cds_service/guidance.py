@@ -11,7 +11,7 @@ from cds_service.card_text.speaker import Speaker
 from cds_service.clients import OPEN, Client
 from cds_service.decision import Decision, Finding, decide
 from cds_service.errors import DataUnavailable
-from cds_service.fhir.completing import FhirAccess
+from cds_service.fhir.access import FhirAccess
 from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.reader import ReadingAids, read_record
 from cds_service.gathering import Gathering

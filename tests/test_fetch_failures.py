@@ -12,7 +12,7 @@ from cds_service.fhir.budget import Limits
 from cds_service.guidance import Advisor
 from tests.charts import PATIENT, Json, alp, condition, day, draft, patient, taking
 from tests.conftest import Client
-from tests.fetching import BRISK, TOKEN, Ehr, ehr, without
+from tests.fetching import BRISK, ROOMY, TOKEN, Ehr, ehr, without
 from tests.fhir_stub import FhirStub, flood, running
 
 LOW = (patient(), alp(29, -300, 35), alp(27, -45, 35))
@@ -29,7 +29,7 @@ GRANT: Json = {
     "subject": "low-alp-cds",
     "patient": PATIENT,
 }
-SLACK_SECONDS = 0.75
+SLACK_SECONDS = 2.0
 """What a busy test machine may add to a budget."""
 
 # What goes wrong, and the words for it.
@@ -38,14 +38,14 @@ TROUBLES = [
     ("403", r"answered 403 (it does not allow it)"),
     ("404", r"answered 404 (it has no such thing)"),
     ("500", r"answered 500"),
-    ("429 60", r"wants to be asked again in 60 s, which is more than this hook has left"),
-    ("503 60", r"answered 503 (it is too busy)"),
+    ("429 600", r"wants to be asked again in 600 s, which is more than this hook has left"),
+    ("503 600", r"answered 503 (it is too busy)"),
     ("html", r"answered HTML, not FHIR JSON"),
     ("garbage", r"something that is not FHIR JSON"),
     ("outcome", r"is an OperationOutcome"),
-    ("hang", r"gave no whole answer within 0.5 s"),
-    ("drip", r"gave no whole answer within 0.5 s"),
-    ("drip-headers", r"gave no whole answer within 0.5 s"),
+    ("hang", r"gave no whole answer within 1 s"),
+    ("drip", r"gave no whole answer within 1 s"),
+    ("drip-headers", r"gave no whole answer within 1 s"),
     ("dies", r"no connection to the FHIR server"),
     ("redirect", r"redirects to another server or base"),
     ("loop", r"go round in a circle"),
@@ -53,6 +53,9 @@ TROUBLES = [
     ("next-away", r"leads to another server or base"),
     ("flood", r"larger than"),
 ]
+
+
+SLOW = ("hang", "drip", "drip-headers")
 
 
 @pytest.fixture
@@ -69,6 +72,12 @@ def site_with_trouble(site: Ehr, elsewhere: FhirStub, kind: str, trouble: str) -
     site.stub.elsewhere = f"{elsewhere.base}/{kind}?patient={PATIENT}"
 
 
+def limits_for(trouble: str) -> Limits:
+    if trouble in SLOW:
+        return BRISK
+    return Limits(ROOMY.call_seconds, ROOMY.hook_seconds, hook_bytes=5_000_000)
+
+
 def unheard(elsewhere: FhirStub) -> None:
     assert [a.target for a in elsewhere.asked] == []
 
@@ -77,17 +86,16 @@ def unheard(elsewhere: FhirStub) -> None:
 def test_required_data_that_cannot_be_had_is_412_with_key_and_cause(
     advisor: Advisor, elsewhere: FhirStub, trouble: str, words: str
 ) -> None:
-    small = Limits(BRISK.call_seconds, BRISK.hook_seconds, hook_bytes=5_000_000)
+    small = limits_for(trouble)
     with ehr(advisor, *LOW, limits=small) as site:
         site_with_trouble(site, elsewhere, "Observation", trouble)
         with pytest.raises(DataUnavailable) as refusal:
             site.answer(CALL, fhirAuthorization=GRANT)
         text = refusal.value.diagnostics
         assert refusal.value.where == "prefetch.alp"
-        slow = trouble in ("hang", "drip-headers", "endless")
-        assert words in text or (slow and "were over" in text)
+        assert words in text or (trouble in SLOW and "were over" in text)
         assert "Prefetch key 'alp' was not sent" in text
-        assert site.last_seconds < BRISK.hook_seconds + SLACK_SECONDS
+        assert site.last_seconds < small.hook_seconds + SLACK_SECONDS
         for secret in (TOKEN, PATIENT, "127.0.0.1", "http://"):
             assert secret not in text
     unheard(elsewhere)
@@ -97,14 +105,14 @@ def test_required_data_that_cannot_be_had_is_412_with_key_and_cause(
 def test_optional_data_that_cannot_be_had_stands_on_the_card_as_not_known(
     advisor: Advisor, elsewhere: FhirStub, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    small = Limits(BRISK.call_seconds, BRISK.hook_seconds, hook_bytes=5_000_000)
+    small = limits_for(trouble)
     with ehr(advisor, *LOW, limits=small) as site, caplog.at_level("DEBUG"):
         site_with_trouble(site, elsewhere, "Procedure", trouble)
         (card,) = site.cards(CALL, fhirAuthorization=GRANT)
         assert card["extension"]["org.low-alp-cds.situation"] == "persistent-low-alp"
         gaps = [line for line in card["detail"].splitlines() if "procedures" in line]
         assert gaps, card["detail"]
-        assert site.last_seconds < BRISK.hook_seconds + SLACK_SECONDS
+        assert site.last_seconds < small.hook_seconds + SLACK_SECONDS
     assert "key=procedures" in caplog.text
     assert TOKEN not in caplog.text
     assert PATIENT not in caplog.text
@@ -114,7 +122,7 @@ def test_optional_data_that_cannot_be_had_stands_on_the_card_as_not_known(
 def test_all_at_once_still_cost_no_more_than_the_budget(
     advisor: Advisor, elsewhere: FhirStub
 ) -> None:
-    with ehr(advisor, *LOW) as site:
+    with ehr(advisor, *LOW, limits=BRISK) as site:
         site_with_trouble(site, elsewhere, "*", "drip-headers")
         with pytest.raises(DataUnavailable):
             site.answer(CALL)
@@ -137,7 +145,7 @@ def test_all_medication_sources_failing_is_412_with_the_cause(advisor: Advisor) 
 @pytest.mark.parametrize("later", ["0", "", "date"])
 def test_a_busy_server_is_asked_once_more(advisor: Advisor, later: str) -> None:
     soon = format_datetime(datetime.now(UTC) - timedelta(seconds=5), usegmt=True)
-    with ehr(advisor, *LOW, limits=Limits(2.0, 4.0)) as site:
+    with ehr(advisor, *LOW, limits=ROOMY) as site:
         site.stub.trouble["*"] = f"busy-once {soon if later == 'date' else later}".strip()
         assert site.slugs(CALL) == ["persistent-low-alp"]
         assert len(site.stub.asked) == 24
@@ -323,7 +331,7 @@ def test_an_order_that_is_no_antiresorptive_costs_no_query(service: Client) -> N
 
 
 def test_searches_run_side_by_side(advisor: Advisor) -> None:
-    with ehr(advisor, *LOW, limits=Limits(5.0, 10.0)) as site:
+    with ehr(advisor, *LOW) as site:
         site.answer(CALL)
         site.stub.delay_seconds = 0.2
         began = time.perf_counter()

@@ -7,8 +7,6 @@ token. A busy server (429, 503) is asked once more, if it may be so soon.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import quote, urlencode, urljoin
 
@@ -18,8 +16,8 @@ from urllib3.exceptions import HTTPError
 
 from cds_service.bases import Base
 from cds_service.fhir.budget import Budget, FetchFailed
+from cds_service.fhir.failures import retry_after, root_cause, words
 from cds_service.fhir.grant import AccessToken
-from cds_service.fhir.servers import AddressRefused
 
 FORM = "application/x-www-form-urlencoded"
 Parameters = Sequence[tuple[str, str]]
@@ -31,8 +29,6 @@ _HEADERS = {
 }
 _MOST_REDIRECTS = 3
 _CHUNK = 65536
-_WAIT_SECONDS = 0.25
-"""Before asking a busy server again that did not say how long."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 503})
 _USE_POST = frozenset({405, 414, 431})
@@ -107,7 +103,7 @@ class FhirClient:
         reply = self._followed(method, url, form)
         if reply.status not in _BUSY:
             return reply
-        seconds = _retry_after(reply.headers.get("Retry-After"))
+        seconds = retry_after(reply.headers.get("Retry-After"))
         if not self.budget.wait(seconds):
             raise FetchFailed(
                 f"the FHIR server answered {reply.status} ({_MEANINGS[reply.status]}) and wants to"
@@ -137,9 +133,9 @@ class FhirClient:
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 if self.budget.left <= 0:
                     raise self.budget.spent() from None
-                stale = isinstance(_root(error), ConnectionResetError | BrokenPipeError)
+                stale = isinstance(root_cause(error), ConnectionResetError | BrokenPipeError)
                 if not stale or attempt == 2:  # http.client.RemoteDisconnected is a reset
-                    raise FetchFailed(_words(error, self.budget)) from None
+                    raise FetchFailed(words(error, self.budget.limits)) from None
         raise AssertionError("not reached")
 
     def _exchange(self, method: str, url: str, form: bytes | None) -> _Reply:
@@ -188,46 +184,3 @@ def _good(reply: _Reply, url: str) -> Answer:
         what = "HTML" if "html" in kind or b"<html" in reply.body[:1000].lower() else "XML"
         raise FetchFailed(f"the FHIR server answered {what}, not FHIR JSON")
     return Answer(reply.body, url)
-
-
-def _retry_after(text: str | None) -> float:
-    """Seconds that a server asks to wait: given as a number, or as a date."""
-    if text is None:
-        return _WAIT_SECONDS
-    if text.strip().isascii() and text.strip().isdigit():
-        return float(text.strip()[:9])
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return _WAIT_SECONDS
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
-
-
-def _words(error: BaseException, budget: Budget) -> str:
-    """Why there was no answer. The texts of the libraries name addresses and are left aside."""
-    root = _root(error)
-    if isinstance(error, requests.Timeout) or isinstance(root, TimeoutError):
-        return f"the FHIR server gave no whole answer within {budget.limits.call_seconds:g} s"
-    if isinstance(root, AddressRefused):
-        return "the name of the FHIR server leads to an address that may not be called"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the certificate of the FHIR server is not trusted"
-    if isinstance(error, requests.ConnectionError):
-        return "there is no connection to the FHIR server"
-    return "the answer of the FHIR server broke off or was not HTTP"
-
-
-def _root(error: BaseException) -> BaseException:
-    """The first cause, dug out of what the libraries wrap around it."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        inner = getattr(error, "reason", None) or error.__cause__
-        if not isinstance(inner, BaseException):
-            inner = next((a for a in reversed(error.args) if isinstance(a, BaseException)), None)
-        if inner is None:
-            return error
-        error = inner
-    return error

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from cds_service import rulebook
 from cds_service.clients import Client
+from cds_service.fhir.access import FhirAccess
 from cds_service.fhir.budget import Limits
-from cds_service.fhir.completing import FhirAccess
 from cds_service.fhir.prefetch import prefetched
 from cds_service.fhir.templates import templates
 from tests.charts import PATIENT, alp, patient
