@@ -11,9 +11,11 @@ from cds_service.card_text.speaker import Speaker
 from cds_service.clients import OPEN, Client
 from cds_service.decision import Decision, Finding, decide
 from cds_service.errors import DataUnavailable
+from cds_service.fhir.access import FhirAccess
+from cds_service.fhir.budget import Limits
 from cds_service.fhir.drafts import read_drafts
-from cds_service.fhir.prefetch import collect
 from cds_service.fhir.reader import ReadingAids, read_record
+from cds_service.gathering import Gathering
 from cds_service.hooks.card import Action, Card, Coding, Response, Source, Suggestion
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.orders import DraftOrders
@@ -37,7 +39,8 @@ def start(settings: Settings) -> "Advisor":
 
     Raises KnowledgeError when knowledge, site policy or a draft order is wrong.
     """
-    advisor = Advisor(load(settings.canonical_url, settings.policy))
+    access = FhirAccess(Limits(settings.fhir_timeout, settings.fhir_budget))
+    advisor = Advisor(load(settings.canonical_url, settings.policy), access)
     advisor.drafts.check()
     return advisor
 
@@ -45,7 +48,8 @@ def start(settings: Settings) -> "Advisor":
 class Advisor:
     """Answers calls with one rulebook. Built once; safe to share between threads."""
 
-    def __init__(self, rulebook: Rulebook) -> None:
+    def __init__(self, rulebook: Rulebook, fhir: FhirAccess | None = None) -> None:
+        """`fhir` is how FHIR servers are reached; clients say which of them may be."""
         self.rulebook = rulebook
         self.drafts = DraftOrders(rulebook)
         self._fixed = {
@@ -56,6 +60,7 @@ class Advisor:
         self.aids = ReadingAids(
             rulebook.terminology, rulebook.units, rulebook.drug_list, rulebook.order_system
         )
+        self._gathering = Gathering(rulebook, self.aids, fhir or FhirAccess())
 
     def answer(
         self,
@@ -67,9 +72,9 @@ class Advisor:
     ) -> Answer:
         """The cards for one call by `client`.
 
-        Raises DataUnavailable when required data did not come with it.
+        Raises DataUnavailable when required data neither came with it nor can be had.
         """
-        data = collect(request.prefetch, request.patient_id, request.fhir_server)
+        data = self._gathering.gathered(request, as_of, client)
         record = read_record(
             data.patient,
             data.entries,

@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cds_service.bases import read_entries
 from cds_service.errors import KnowledgeError
 
 Auth = Literal["required", "off"]
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _SHORTEST_KEY = 32
 _LARGEST_BODY = 1024 * 1024 * 1024
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.1, 60
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -25,6 +27,11 @@ class Settings(msgspec.Struct, frozen=True):
     database_url: str = "sqlite:///low-alp-cds.sqlite3"
     hash_key: bytes | None = None
     """None: a random key for as long as the service runs."""
+    fhir_servers: tuple[str, ...] = ()
+    fhir_timeout: float = 3.0
+    """Seconds."""
+    fhir_budget: float = 6.0
+    """Seconds."""
     max_body_bytes: int = 10_485_760
     log_level: str = "INFO"
 
@@ -99,6 +106,16 @@ def _bytes(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not _SHORTEST_WAIT <= seconds <= _LONGEST_WAIT:
+        raise ValueError(f"a number of seconds from {_SHORTEST_WAIT} to {_LONGEST_WAIT}")
+    return seconds
+
+
 def _level(text: str) -> str:
     if text.upper() not in LOG_LEVELS:
         raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
@@ -144,6 +161,29 @@ SETTINGS = (
         " by a hash made with it. Without it a random one is made at each start, and what is remembered"
         " of a patient ends with it",
         secret=True,
+    ),
+    Setting(
+        "CDS_FHIR_SERVERS",
+        "fhir_servers",
+        "",
+        read_entries,
+        "comma list of FHIR base URLs that may be called while authentication is off, each as the EHR"
+        " writes it in `fhirServer`. Names must lead to public addresses, unless the network of the"
+        " internal ones stands in the list too, as in `https://fhir.example/r4,10.1.0.0/16`",
+    ),
+    Setting(
+        "CDS_FHIR_TIMEOUT",
+        "fhir_timeout",
+        "3",
+        _seconds,
+        "seconds that one call of a FHIR server may take",
+    ),
+    Setting(
+        "CDS_FHIR_BUDGET",
+        "fhir_budget",
+        "6",
+        _seconds,
+        "seconds that all calls for one hook may take together",
     ),
     Setting(
         "CDS_MAX_BODY_BYTES",

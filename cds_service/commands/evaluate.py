@@ -39,7 +39,7 @@ def evaluate(
 ) -> None:
     """Cards for hook requests or patient Bundles: files, folders, or - for standard input."""
     advisor = advisor_for(settings_in_force())
-    drug = _drafted(draft, end, advisor)
+    drug = drafted(draft, end, advisor)
     on = as_of.date() if as_of else None
     try:
         for case in cases(files, Asked(hook, drug, end), advisor.rulebook):
@@ -53,7 +53,7 @@ def evaluate(
         raise Refusal(str(error)) from error
 
 
-def _drafted(draft: str | None, end: bool, advisor: Advisor) -> str | None:
+def drafted(draft: str | None, end: bool, advisor: Advisor) -> str | None:
     """The key of the drug to draft, given by key or by any name of the list."""
     drugs = advisor.rulebook.drugs
     known = [key for key, drug in drugs.items() if drug.is_antiresorptive]

@@ -144,6 +144,7 @@ class ObservationReader:
             problem = measured.problem(observation, quantity, taken, units, low, high)
         if place.dataAbsentReason is not None:
             problem = "its value is said to be absent"
+        during = observation.encounter or observation.context
         return LabResult(
             concept=concept,
             taken=taken,
@@ -155,7 +156,7 @@ class ObservationReader:
             taken_at=taken_at,
             specimen=observation.specimen.reference if observation.specimen else None,
             tube=spoiling_additive(observation, self._specimens) if concept == ALP else None,
-            encounter=observation.encounter.reference if observation.encounter else None,
+            encounter=during.reference if during else None,
         )
 
     def _pregnancy_status(self, observation: r.Observation) -> None:

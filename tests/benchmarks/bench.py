@@ -18,6 +18,7 @@ from cds_service import rulebook
 from cds_service.guidance import Advisor
 from cds_service.hooks import card
 from cds_service.hooks.request import decode
+from tests.benchmarks import fetching
 from tests.benchmarks.bodies import SIZES, body
 from tests.benchmarks.processes import process_table
 from tests.benchmarks.service import service_table
@@ -59,6 +60,7 @@ def main() -> None:
     console.print(stage_table(advisor))
     console.print(service_table(advisor.rulebook.terminology))
     console.print(process_table())
+    fetching.show()
 
 
 def _interleaved(*calls: Callable[[], object]) -> list[float]:

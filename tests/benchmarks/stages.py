@@ -9,7 +9,7 @@ from rich.table import Table
 
 from cds_service.assessment import Call
 from cds_service.decision import decide
-from cds_service.fhir.prefetch import collect
+from cds_service.fhir.prefetch import collect, prefetched
 from cds_service.fhir.reader import read_record
 from cds_service.guidance import Advisor
 from cds_service.hooks import card
@@ -54,7 +54,7 @@ def _run(advisor: Advisor, content: bytes) -> list[float]:
     lap()
     request = decode(content, ("patient-view",))
     lap()
-    came = collect(request.prefetch, request.patient_id)
+    came = collect(prefetched(request.prefetch), request.patient_id)
     lap()
     record = read_record(
         came.patient, came.entries, advisor.aids, unread=came.unread, unknown=came.unknown
