@@ -6,10 +6,12 @@ POST /cds-services/<id>
    │ fhir.reader       FHIR → facts, one entry at a time; names what it cannot read → PatientRecord
    │ assessment        ALP series, exposure, work-up, context                → Assessment   (pure)
    │ decision          first situation, by priority, that holds, and why     → Decision     (pure)
+   │ feedback_store    a card? set aside here, or seen by this user → decided once more with these facts
    │ guidance          decision + knowledge (words, orders, sources)         → Card
    ▼ hooks.card                                                              → JSON
 """
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
@@ -17,9 +19,10 @@ from flask import Flask
 
 from cds_service import rulebook
 from cds_service.clients import OPEN, Client
-from cds_service.guidance import Advisor
+from cds_service.feedback_store import open_store
+from cds_service.guidance import Advisor, versions
 from cds_service.settings import Settings
-from cds_service.web import problems, services
+from cds_service.web import feedback, problems, services
 
 
 def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -> Flask:
@@ -27,7 +30,10 @@ def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -
 
     Raises KnowledgeError when the knowledge or the site policy is wrong.
     """
-    advisor = Advisor(rulebook.load(settings.canonical_url, settings.policy))
+    book = rulebook.load(settings.canonical_url, settings.policy)
+    key = settings.hash_key or secrets.token_bytes(32)
+    store = open_store(settings.database_url, key, book.policy, versions(book))
+    advisor = Advisor(book, store)
     app = Flask("cds_service", static_folder=None)
     # One byte more than is accepted: a body without a length is cut off there, and shows it.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
@@ -35,6 +41,8 @@ def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -
     app.register_blueprint(
         services.blueprint(advisor, _nobody_asked, today or _today, settings.max_body_bytes)
     )
+    app.register_blueprint(feedback.blueprint(store, _nobody_asked, settings.max_body_bytes))
+    app.extensions["feedback_store"] = store
     problems.install(app)
     return app
 

@@ -9,12 +9,17 @@ from typing import Literal
 import msgspec
 
 from cds_service.assessment import Assessment, Call
+from cds_service.assessment.snoozing import Quiet, quiet
 from cds_service.drugs import Drug
 from cds_service.policy import Policy, Switch
 from cds_service.record import PatientRecord
 from cds_service.situations.verdict import Level, Verdict
 
-Outcome = Literal["card", "shadow", "silence", "outranked", "not alone", "off", "does not hold"]
+Outcome = Literal[
+    "card", "shadow", "silence", "snoozed", "outranked", "not alone", "off", "does not hold"
+]
+SNOOZED = "workup-in-progress"
+"""The silence of a card that was set aside, or seen already."""
 Kind = Literal["card", "accompanying", "silence"]
 
 
@@ -52,6 +57,8 @@ class Decision(msgspec.Struct, frozen=True):
     primary: Finding | None = None
     accompanying: Finding | None = None
     silence: Finding | None = None
+    quiet: Quiet | None = None
+    """Why the card that would be given was not, when it was set aside or seen already."""
     shadow: Sequence[Finding] = ()
     """Situations switched to shadow that would have given the card."""
     steps: Sequence[Step] = ()
@@ -90,6 +97,7 @@ class _Outcome:
         self._primary: Finding | None = None
         self._beside: Finding | None = None
         self._silence: Finding | None = None
+        self._quiet: Quiet | None = None
         self._shadow: list[Finding] = []
         self._steps: list[tuple[int, Step]] = []
 
@@ -118,13 +126,14 @@ class _Outcome:
         elif row.kind == "silence":
             self._silence = finding
             self._note(row, switch, verdict, "silence")
-        else:
+        elif not self._keep_quiet(row, switch):
             self._primary = finding
             self._note(row, switch, verdict, "card")
 
     def consider_beside(self, row: Row, switch: Switch) -> None:
         """Try a row that may only stand beside a card."""
-        if (self._primary is None or switch == "off") and not self._explain:
+        alone = self._primary is None and self._quiet is None
+        if (alone or switch == "off") and not self._explain:
             return
         verdict = row.holds(self._assessment)
         if verdict.leads:
@@ -133,13 +142,13 @@ class _Outcome:
             self._note(row, switch, verdict, "does not hold")
         elif switch == "off":
             self._note(row, switch, verdict, "off")
-        elif self._primary is None:
+        elif alone:
             self._note(row, switch, verdict, "not alone")
         elif switch == "shadow":
             self._shadow.append(Finding(row.slug, verdict.level, verdict.reason))
             self._note(row, switch, verdict, "shadow")
-        else:
-            self._beside = Finding(row.slug, verdict.level, verdict.reason)
+        elif not self._keep_quiet(row, switch):
+            self._stand(Finding(row.slug, verdict.level, verdict.reason))
             self._note(row, switch, verdict, "card")
 
     def decision(self) -> Decision:
@@ -148,9 +157,28 @@ class _Outcome:
             primary=self._primary,
             accompanying=self._beside,
             silence=self._silence,
+            quiet=self._quiet,
             shadow=tuple(self._shadow),
             steps=tuple(step for _, step in sorted(self._steps, key=lambda s: s[0])),
         )
+
+    def _keep_quiet(self, row: Row, switch: Switch) -> bool:
+        """Whether the card was set aside or seen already. What it outranks stays outranked."""
+        found = quiet(self._assessment, row.slug)
+        if found is None:
+            return False
+        self._note(row, switch, Verdict(True, found.said), "snoozed")
+        if not self.settled:
+            self._quiet = found
+            self._silence = Finding(SNOOZED, "usual", found.said)
+        return True
+
+    def _stand(self, finding: Finding) -> None:
+        """Beside the card; where that one is quiet, in its place: this one was not set aside."""
+        if self._primary is None:
+            self._primary, self._silence = finding, None
+        else:
+            self._beside = finding
 
     def _note(self, row: Row, switch: Switch, verdict: Verdict, outcome: Outcome) -> None:
         if self._explain:

@@ -11,17 +11,16 @@ from cds_service.card_text.speaker import Speaker
 from cds_service.clients import OPEN, Client
 from cds_service.decision import Decision, Finding, decide
 from cds_service.errors import DataUnavailable
+from cds_service.feedback_store import FeedbackStore, Versions
 from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.prefetch import collect
 from cds_service.fhir.reader import ReadingAids, read_record
-from cds_service.hooks.card import Action, Card, Coding, Response, Source, Suggestion
+from cds_service.hooks.card import EXTENSION, Action, Card, Coding, Response, Source, Suggestion
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.orders import DraftOrders
 from cds_service.record import PatientRecord
 from cds_service.rulebook import Rulebook
 from cds_service.rulebook.situation import Situation, conditions
-
-_EXTENSION = "org.low-alp-cds."
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -31,11 +30,18 @@ class Answer(msgspec.Struct, frozen=True):
     decision: Decision
 
 
+def versions(rulebook: Rulebook) -> Versions:
+    """What memory has to know of the rules."""
+    return Versions(rulebook.about.version, rulebook.order_system, rulebook.override_system)
+
+
 class Advisor:
     """Answers calls with one rulebook. Built once; safe to share between threads."""
 
-    def __init__(self, rulebook: Rulebook) -> None:
+    def __init__(self, rulebook: Rulebook, store: FeedbackStore | None = None) -> None:
+        """Without a store nothing is remembered."""
         self.rulebook = rulebook
+        self._store = store
         self._drafts = DraftOrders(rulebook)
         self._fixed = {
             slug: fixed_text(situation, rulebook)
@@ -80,7 +86,21 @@ class Advisor:
             )
             record = msgspec.structs.replace(record, orders=(*record.orders, *drafts.tests))
             call = msgspec.structs.replace(call, draft=drafts.draft)
-        decision = decide(
+        decision = self._decide(record, call, explain)
+        if self._store is None or decision.primary is None:
+            return Answer(Response(self._cards(decision, request.encounter_id)), decision)
+        # Asked only when there is a card: most calls never wait for memory.
+        snoozes, shown = self._store.recall(client.name, request)
+        if snoozes or shown:
+            call = msgspec.structs.replace(call, snoozes=snoozes, shown=shown)
+            decision = self._decide(record, call, explain)
+        cards = self._cards(decision, request.encounter_id)
+        if cards:
+            self._store.remember(client.name, request, cards, decision.assessment)
+        return Answer(Response(cards), decision)
+
+    def _decide(self, record: PatientRecord, call: Call, explain: bool) -> Decision:
+        return decide(
             record,
             call,
             rows=self.rulebook.rows,
@@ -88,7 +108,6 @@ class Advisor:
             policy=self.rulebook.policy,
             explain=explain,
         )
-        return Answer(Response(self._cards(decision, request.encounter_id)), decision)
 
     def _cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
         offered: set[str] = set()
@@ -128,8 +147,8 @@ class Advisor:
                 for code in situation.override_reasons
             ),
             extension={
-                f"{_EXTENSION}situation": finding.slug,
-                f"{_EXTENSION}knowledge-version": rulebook.about.version,
+                f"{EXTENSION}situation": finding.slug,
+                f"{EXTENSION}knowledge-version": rulebook.about.version,
             },
         )
 

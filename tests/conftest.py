@@ -15,6 +15,9 @@ from cds_service.ehr import hook_requests
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings
 from tests.charts import REFERENCE, Json, bundle
+from tests.databases import database_url, postgresql
+
+__all__ = ["database_url", "postgresql"]
 
 CANONICAL = "https://low-alp-cds.example"
 
@@ -88,9 +91,10 @@ def advisor() -> Advisor:
 
 
 @pytest.fixture(scope="session")
-def service(advisor: Advisor) -> Iterator[Client]:
+def service(advisor: Advisor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """The service over HTTP, without authentication, on REFERENCE."""
-    app = create_app(Settings(auth="off"), today=lambda: REFERENCE)
+    url = f"sqlite:///{tmp_path_factory.mktemp('service')}/memory.sqlite3"
+    app = create_app(Settings(auth="off", database_url=url), today=lambda: REFERENCE)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import date
@@ -54,9 +55,13 @@ class CannotStart(RuntimeError):
 @click.option("--once", is_flag=True, help="Print the cards and exit.")
 def demo(port: int, once: bool) -> None:
     """Start the service on loopback, fire hooks for bundled patients, and stay up."""
-    settings = msgspec.structs.replace(settings_in_force(), auth="off")
     try:
-        run(settings, Console(), port=port, stay=not once)
+        with tempfile.TemporaryDirectory() as folder:
+            memory = f"sqlite:///{folder}/demo.sqlite3"
+            settings = msgspec.structs.replace(
+                settings_in_force(), auth="off", database_url=memory
+            )
+            run(settings, Console(), port=port, stay=not once)
     except (CannotStart, KnowledgeError) as error:
         raise Refusal(str(error)) from error
 
