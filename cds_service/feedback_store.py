@@ -37,7 +37,8 @@ _ANSWER_SECONDS = 0.25
 """How long a card waits for memory, once to recall and once to remember."""
 _FEEDBACK_SECONDS = 5
 _THREADS = 16
-_FAILURES = (SQLAlchemyError, OSError, Busy)  # TimeoutError is an OSError
+# A database that comes back with the schema of another version is a KnowledgeError.
+_FAILURES = (SQLAlchemyError, OSError, TimeoutError, Busy, KnowledgeError)
 _T = TypeVar("_T")
 
 
@@ -89,13 +90,24 @@ class FeedbackStore:
     ) -> None:
         """`key` is the secret of the pseudonyms and marks."""
         self.counts = Counts()
-        self._engine = engine
+        self._ready = False
+        self.engine = engine
         self._key = key
         self._policy = policy
         self._versions = versions
         self._program = version("low-alp-cds")
         self._now = now
         self._bounded = Bounded(_THREADS)
+
+    def prepare(self) -> None:
+        """See that the schema is there; tried again before each operation until it is.
+
+        Raises KnowledgeError when it is not that of this version, SQLAlchemyError or OSError when the
+        database cannot be reached.
+        """
+        if not self._ready:
+            make_ready(self.engine)
+            self._ready = True
 
     def recall(
         self, client: str, request: HookRequest
@@ -118,7 +130,8 @@ class FeedbackStore:
         issued = self._issued(client, request, cards, a)
 
         def work() -> None:
-            with self._engine.begin() as connection:
+            self.prepare()
+            with self.engine.begin() as connection:
                 keep_cards(connection, issued)
 
         try:
@@ -144,15 +157,16 @@ class FeedbackStore:
 
     def close(self) -> None:
         """Let go of every connection. The store may still be used, and opens new ones."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     def _recall(
         self, client: str, request: HookRequest
     ) -> tuple[tuple[Snooze, ...], tuple[Shown, ...]]:
+        self.prepare()
         patient = pseudonym(self._key, client, request.patient_id)
         key = patient_key(self._key, patient)
         rules = self._policy.snooze
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             snoozes = self._snoozes(set_aside(connection, client, patient), key)
             if not rules.already_seen_days:
                 return snoozes, ()
@@ -175,10 +189,11 @@ class FeedbackStore:
     def _keep(self, client: str, service: str, entries: Sequence[Feedback]) -> Receipt:
         if not entries:
             return Receipt(0, 0)
+        self.prepare()
         # Read and write apart: a transaction of SQLite that began by reading may not wait to write.
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             known = known_cards(connection, client, entries)
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             keep_feedback(
                 connection, client, service, entries, known=known, received_at=self._now()
             )
@@ -217,7 +232,7 @@ class FeedbackStore:
 
     def _note(self, operation: str, error: Exception) -> None:
         """The kind of the failure alone: a database's message quotes what was to be written."""
-        cause = type(getattr(error, "orig", None) or error).__name__
+        cause = _cause(error)
         self.counts.add(operation, cause)
         _log.warning("memory failed operation=%s cause=%s", operation, cause)
 
@@ -229,21 +244,28 @@ def open_store(url: str, key: bytes, policy: Policy, versions: Versions) -> Feed
     """
     try:
         engine = open_database(url, patience_seconds=_FEEDBACK_SECONDS)
-        make_ready(engine)
-        engine.dispose()  # a server forks: no connection may be shared
     except ImportError as error:
         raise KnowledgeError(
             "CDS_DATABASE_URL names PostgreSQL, but its driver is not installed:"
             " pip install 'low-alp-cds[postgresql]'"
         ) from error
+    store = FeedbackStore(engine, key, policy, versions)
+    try:
+        store.prepare()
     except (SQLAlchemyError, OSError) as error:
         _log.warning(
-            "memory failed operation=open cause=%s; cards go out, nothing is remembered",
-            type(error).__name__,
+            "memory failed operation=open cause=%s; cards go out, nothing is remembered until it is back",
+            _cause(error),
         )
-    return FeedbackStore(engine, key, policy, versions)
+    store.close()  # a server forks: no connection may be shared
+    return store
 
 
 def _since(found: SetAside) -> date:
     """A client whose clock runs ahead does not lengthen the time."""
     return min(found.outcome_at, found.received_at).date()
+
+
+def _cause(error: Exception) -> str:
+    """The database's own name for it, where there is one."""
+    return type(getattr(error, "orig", None) or error).__name__

@@ -30,7 +30,7 @@ class PostgreSQL:
     """A server on a socket in a folder of its own, without network."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # noqa: S108  (a socket's path is short)
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         self._data = self._folder / "data"
         self._data.mkdir()
         self._as: dict[str, Any] = {}
@@ -154,10 +154,15 @@ def postgresql() -> Iterator[PostgreSQL]:
 @pytest.fixture(params=ENGINES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database with the schema of this version, once on each engine."""
+    return migrated(request, tmp_path)
+
+
+def migrated(request: pytest.FixtureRequest, folder: Path) -> str:
+    """The URL of a database on the engine that the fixture's parameter names."""
     if request.param == "postgresql":
         server: PostgreSQL = request.getfixturevalue("postgresql")
         return server.migrated()
-    url = f"sqlite:///{tmp_path}/memory.sqlite3"
+    url = f"sqlite:///{folder}/memory.sqlite3"
     engine = open_database(url)
     upgrade(engine)
     engine.dispose()

@@ -93,7 +93,9 @@ def _features(features: Features) -> Iterator[Evidence]:
 def _feature(entries: Sequence[Diagnosis], number: int) -> Evidence:
     entry = entries[min(number, len(entries)) - 1]
     which = f" ({number} on record)" if number > 1 else ""
-    return Evidence("feature", f"{entry.concept} {number}", f"{entry.name}{which}")
+    return Evidence(
+        "feature", f"{entry.concept} {number}", f"{entry.name[:1].lower()}{entry.name[1:]}{which}"
+    )
 
 
 def _exposure(exposed: Exposure, drugs: Mapping[str, Drug], policy: Policy) -> Iterator[Evidence]:

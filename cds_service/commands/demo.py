@@ -58,9 +58,7 @@ def demo(port: int, once: bool) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             memory = f"sqlite:///{folder}/demo.sqlite3"
-            settings = msgspec.structs.replace(
-                settings_in_force(), auth="off", database_url=memory
-            )
+            settings = msgspec.structs.replace(settings_in_force(), auth="off", database_url=memory)
             run(settings, Console(), port=port, stay=not once)
     except (CannotStart, KnowledgeError) as error:
         raise Refusal(str(error)) from error
