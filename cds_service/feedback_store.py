@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from cds_service.assessment import Assessment
+from cds_service.assessment.calendar import months_after
 from cds_service.assessment.evidence import Marks
 from cds_service.assessment.remembered import Shown, Snooze
 from cds_service.database import open_database
@@ -259,6 +260,19 @@ def open_store(url: str, key: bytes, policy: Policy, versions: Versions) -> Feed
         )
     store.close()  # a server forks: no connection may be shared
     return store
+
+
+def snoozing_since(policy: Policy, now: datetime) -> Mapping[str, datetime]:
+    """For each reason that snoozes, how old an override may be and still be in force."""
+    found = {}
+    for reason, lifetime in policy.snooze.months.items():
+        if lifetime == "for ever":
+            found[reason] = datetime.min.replace(tzinfo=UTC)
+        elif lifetime:
+            # A day more than the months: no day's end is the same everywhere.
+            day = months_after(now.date(), -lifetime) - timedelta(days=1)
+            found[reason] = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return found
 
 
 def _since(found: SetAside) -> date:

@@ -16,9 +16,10 @@ from tests.charts import REFERENCE, Json, alp, patient
 from tests.remembering import KEY
 
 _PATIENCE_SECONDS = 60
-_today = (datetime.now(UTC).date() - REFERENCE).days
-LOW_TODAY = [patient(58, "female"), alp(26, _today - 200, 35), alp(28, _today - 60, 35)]
-"""Persistently low, counted from the day on which the test runs."""
+TODAY = (datetime.now(UTC).date() - REFERENCE).days
+"""The day on which the test runs, counted from REFERENCE."""
+LOW_TODAY = [patient(58, "female"), alp(26, TODAY - 200, 35), alp(28, TODAY - 60, 35)]
+"""Persistently low on that day."""
 
 
 class Served:

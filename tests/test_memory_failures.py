@@ -59,9 +59,9 @@ def card_in_time(memory: Memory) -> None:
     assert time.monotonic() - started < BOUND_SECONDS
 
 
-def refused(memory: Memory, **override: str) -> None:
+def refused(memory: Memory, comment: str = "known") -> None:
     """Feedback is not acknowledged, and the client is told to come again."""
-    answer = memory.feedback(overridden(str(uuid4()), **override))
+    answer = memory.feedback(overridden(str(uuid4()), userComment=comment))
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "30"
     (issue,) = answer.get_json()["issue"]
@@ -115,7 +115,7 @@ def test_a_full_disk_costs_no_card(tmp_path: Path, caplog: pytest.LogCaptureFixt
             card_in_time(memory)
         assert failures(memory, "remember") > 0
         assert "memory failed operation=remember cause=OperationalError" in caplog.text
-        refused(memory, userComment="x" * 5000)
+        refused(memory, comment="x" * 5000)
 
 
 def test_a_database_that_cannot_be_opened_is_taken_up_when_it_is_there(
