@@ -94,15 +94,16 @@ def _as_json(made: Report) -> dict[str, object]:
         "title": made.title,
         "period": made.period,
         "summary": made.summary,
-        **{section.key: _rows(section) for section in made.sections},
+        **{s.key: s.machine_rows or _rows(s) for s in made.sections},
     }
 
 
 def _rows(section: Section) -> list[dict[str, Cell]]:
     keys = [_KEYS.get(head, head.lower()) for head in section.head]
-    rows = [dict(zip(keys, row, strict=True)) for row in section.rows]
-    ids = section.ids or [None] * len(rows)
-    return [{"id": i, **row} if i else row for i, row in zip(ids, rows, strict=True)]
+    rows: list[dict[str, Cell]] = [dict(zip(keys, row, strict=True)) for row in section.rows]
+    if not section.ids:
+        return rows
+    return [{"id": name, **row} for name, row in zip(section.ids, rows, strict=True)]
 
 
 def _as_text(made: Report) -> str:

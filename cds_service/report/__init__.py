@@ -1,6 +1,6 @@
 """The report for a quality committee: cards shown, and what clinicians made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ class Plot(msgspec.Struct, frozen=True):
     labels: Sequence[str]
     series: Sequence[tuple[str, Sequence[int]]]
     upright: bool = False
-    stacked: bool = True
+    counts: str = "cards"
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -27,6 +27,8 @@ class Section(msgspec.Struct, frozen=True):
     plot: Plot | None = None
     ids: Sequence[str] = ()
     """Slug or code of each row, for machines; empty where the row says it itself."""
+    machine_rows: Sequence[Mapping[str, Cell]] = ()
+    """What machines get instead of the rows, where those are put together for reading."""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib import resources
 from string import Template
+from textwrap import wrap
 from typing import Any
 
 from cds_service.report import Cell, Plot, Report, Section
 
-_LONGEST_LABEL = 44
-_BAR_PIXELS = 34
+_LABEL_CHARACTERS = 46
+_BAR_PIXELS = 40
 _AXIS_PIXELS = 90
 
 
@@ -62,7 +63,7 @@ def _table(section: Section) -> str:
     )
     body = "".join(f"<tr>{_cells(row, numbers)}</tr>" for row in section.rows)
     return (
-        f'<div class="wide"><table><caption>{escape(section.title)}</caption>'
+        f'<div class="wide"><table><caption>{escape(section.title)}, in numbers</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -85,7 +86,7 @@ def _cell(cell: Cell) -> str:
 
 def _figure(plot: Plot) -> dict[str, Any]:
     """What plotly draws; colours come from the page."""
-    labels = [label if plot.upright else _short(label) for label in plot.labels]
+    labels = [_wrapped(label) for label in plot.labels]
     along, across = ("x", "y") if plot.upright else ("y", "x")
     traces = [
         {
@@ -102,12 +103,17 @@ def _figure(plot: Plot) -> dict[str, Any]:
         labelled["autorange"] = "reversed"  # the first row of the table is the uppermost bar
     layout = {
         f"{along}axis": labelled,
-        f"{across}axis": {"title": {"text": "cards"}, "rangemode": "tozero", "tickformat": ",d"},
+        f"{across}axis": {
+            "title": {"text": plot.counts},
+            "rangemode": "tozero",
+            "tickformat": ",d",
+        },
         "barmode": "stack",
         "height": 360 if plot.upright else _AXIS_PIXELS + _BAR_PIXELS * len(labels),
     }
     return {"data": traces, "layout": layout}
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
+def _wrapped(label: str) -> str:
+    """A label in lines. What looks like HTML is text: a client names its own reasons."""
+    return "<br>".join(escape(line) for line in wrap(label, _LABEL_CHARACTERS))

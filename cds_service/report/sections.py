@@ -126,14 +126,24 @@ def _reasons(found: History, book: Rulebook) -> Section:
 
 def _reasons_by_situation(found: History, book: Rulebook) -> Section:
     said = Counter((c.situation, _reason(c, book)) for c in found.cards if c.became == "overridden")
-    ordered = sorted(said.items(), key=lambda i: (_title(i[0][0], book), -i[1], i[0][1]))
+    ordered = sorted(said.items(), key=lambda i: (-i[1], i[0][1]))
+    situations = Counter(c.situation for c in found.cards if c.became == "overridden")
+    slugs = sorted(situations, key=lambda slug: (-situations[slug], slug))
+    reasons = [
+        "; ".join(f"{words} {n}" for (of, (_, words)), n in ordered if of == slug) for slug in slugs
+    ]
     return Section(
         "reasonsBySituation",
         "Reasons by situation",
         "A reason that stands out for one situation says where its rule or its words need work.",
-        ("Situation", "Reason", "Cards"),
-        [(_title(slug, book), words, count) for (slug, (_, words)), count in ordered],
-        ids=[f"{slug}/{code}" for (slug, (code, _)), _ in ordered],
+        ("Situation", "Set aside", "Reasons"),
+        [
+            (_title(slug, book), situations[slug], said_why)
+            for slug, said_why in zip(slugs, reasons, strict=True)
+        ],
+        machine_rows=[
+            {"situation": slug, "reason": code, "cards": n} for (slug, (code, _)), n in ordered
+        ],
     )
 
 
@@ -159,6 +169,7 @@ def _orders(found: History, book: Rulebook) -> Section:
     plot = Plot(
         labels,
         [("Taken", [taken[c] for c in codes]), ("Left", [offered[c] - taken[c] for c in codes])],
+        counts="orders offered",
     )
     return Section(
         "orders",
