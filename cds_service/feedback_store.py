@@ -35,7 +35,6 @@ from cds_service.pseudonym import mark, patient_key, pseudonym
 
 _log = logging.getLogger("cds_service")
 _ANSWER_SECONDS = 0.25
-"""How long a card waits for memory, once to recall and once to remember."""
 _FEEDBACK_SECONDS = 5
 _THREADS = 16
 # A database that comes back with the schema of another version is a KnowledgeError.
@@ -88,9 +87,13 @@ class FeedbackStore:
         policy: Policy,
         versions: Versions,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        read_only: bool = False,
     ) -> None:
-        """`key` is the secret of the pseudonyms and marks."""
+        """`key` is the secret of the pseudonyms and marks. Read only, no card is remembered."""
         self.counts = Counts()
+        self.answer_seconds = _ANSWER_SECONDS
+        """How long a card waits for memory, once to recall and once to remember."""
         self._ready = False
         self.engine = engine
         self._key = key
@@ -98,6 +101,7 @@ class FeedbackStore:
         self._versions = versions
         self._program = version("low-alp-cds")
         self._now = now
+        self._read_only = read_only
         self._bounded = Bounded(_THREADS)
 
     def prepare(self) -> None:
@@ -117,7 +121,7 @@ class FeedbackStore:
         if request.hook != PATIENT_VIEW:
             return (), ()
         try:
-            found = self._bounded.run(lambda: self._recall(client, request), _ANSWER_SECONDS)
+            found = self._bounded.run(lambda: self._recall(client, request), self.answer_seconds)
         except _FAILURES as error:
             self._note("recall", error)
             return (), ()
@@ -128,6 +132,8 @@ class FeedbackStore:
         self, client: str, request: HookRequest, cards: Sequence[Card], a: Assessment
     ) -> None:
         """Keep which cards went out. What fails is logged and counted, never raised."""
+        if self._read_only:
+            return
         issued = self._issued(client, request, cards, a)
 
         def work() -> None:
@@ -136,7 +142,7 @@ class FeedbackStore:
                 keep_cards(connection, issued)
 
         try:
-            self._bounded.run(work, _ANSWER_SECONDS)
+            self._bounded.run(work, self.answer_seconds)
         except _FAILURES as error:
             self._note("remember", error)
         else:
@@ -238,7 +244,9 @@ class FeedbackStore:
         _log.warning("memory failed operation=%s cause=%s", operation, cause)
 
 
-def open_store(url: str, key: bytes, policy: Policy, versions: Versions) -> FeedbackStore:
+def open_store(
+    url: str, key: bytes, policy: Policy, versions: Versions, *, read_only: bool = False
+) -> FeedbackStore:
     """The store on that database, which need not be there: cards go out without it.
 
     Raises KnowledgeError when its schema is not that of this version, or its driver is not installed.
@@ -250,7 +258,7 @@ def open_store(url: str, key: bytes, policy: Policy, versions: Versions) -> Feed
             "CDS_DATABASE_URL names PostgreSQL, but its driver is not installed:"
             " pip install 'low-alp-cds[postgresql]'"
         ) from error
-    store = FeedbackStore(engine, key, policy, versions)
+    store = FeedbackStore(engine, key, policy, versions, read_only=read_only)
     try:
         store.prepare()
     except (SQLAlchemyError, OSError) as error:
@@ -258,7 +266,8 @@ def open_store(url: str, key: bytes, policy: Policy, versions: Versions) -> Feed
             "memory failed operation=open cause=%s; cards go out, nothing is remembered until it is back",
             _cause(error),
         )
-    store.close()  # a server forks: no connection may be shared
+    finally:
+        store.close()  # a server forks: no connection may be shared
     return store
 
 

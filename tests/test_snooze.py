@@ -1,5 +1,6 @@
 """A card that was set aside stays quiet for its time, and no new evidence is missed."""
 
+import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select
 
 from cds_service import explain, rulebook
+from cds_service.cli import main
 from cds_service.clients import Client
 from cds_service.database.cards import issued_cards, issued_suggestions
 from cds_service.database.feedback import accepted_suggestions, feedback_entries
@@ -17,10 +20,10 @@ from cds_service.decision import Finding
 from cds_service.guidance import Advisor
 from cds_service.hooks.feedback import Feedback
 from cds_service.hooks.request import PATIENT_VIEW, decode
-from tests.charts import REFERENCE, Json, alp, condition, dose, draft, patient
+from tests.charts import REFERENCE, Json, alp, bundle, condition, dose, draft, patient
 from tests.conftest import CANONICAL, slug
 from tests.databases import ENGINES, migrated
-from tests.remembering import REASONS, Memory, opened, remembering
+from tests.remembering import KEY, REASONS, Memory, opened, remembering
 from tests.snooze_vignettes import LOW, REBOUND, ROWS, SetAside
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -233,3 +236,36 @@ def test_no_clinical_value_is_kept(memory: Memory) -> None:
     assert "persistent-low-alp" in kept
     for value in ("26.25", "28.75", "denosumab", "pat-1", "2025-09-27", "1968"):
         assert value not in kept
+
+
+def test_evaluate_explains_with_what_a_client_remembers(memory: Memory, tmp_path: Path) -> None:
+    memory.set_aside(memory.fire(*LOW)[0], "already-evaluated")
+    chart = tmp_path / "chart.json"
+    chart.write_bytes(msgspec.json.encode(bundle(*LOW)))
+    environment = {"CDS_DATABASE_URL": memory.app.config["DATABASE"], "CDS_HASH_KEY": KEY.decode()}
+    command = ["evaluate", str(chart), "--as-of", "2026-11-02", "--format", "json", "--explain"]
+
+    def asked(*more: str) -> Json:
+        result = CliRunner().invoke(main, [*command, *more], env=environment)
+        assert result.exit_code == 0, result.output
+        found: Json = json.loads(result.output)
+        return found
+
+    assert asked()["situation"] == "persistent-low-alp"
+    assert asked("--client", "other")["situation"] == "persistent-low-alp"
+    remembered = asked("--client", "open")
+    assert (remembered["situation"], remembered["cards"]) == ("workup-in-progress", [])
+    (row,) = [r for r in remembered["rows"] if r["outcome"] == "snoozed"]
+    assert row["reason"].startswith("persistent-low-alp was set aside on 1 Nov 2026")
+    with opened(memory) as connection:
+        assert len(connection.execute(select(issued_cards)).all()) == 1, "nothing was added"
+
+
+def test_evaluate_for_a_client_needs_the_key(tmp_path: Path) -> None:
+    chart = tmp_path / "chart.json"
+    chart.write_bytes(msgspec.json.encode(bundle(*LOW)))
+    result = CliRunner().invoke(
+        main, ["evaluate", str(chart), "--client", "open"], env={"CDS_HASH_KEY": ""}
+    )
+    assert result.exit_code == 2
+    assert "--client needs CDS_HASH_KEY" in result.output

@@ -11,7 +11,7 @@ from typing import Any
 from cds_service.report import Cell, Plot, Report, Section
 
 _LABEL_CHARACTERS = 46
-_BAR_PIXELS = 40
+_BAR_PIXELS = 34
 _AXIS_PIXELS = 90
 
 
