@@ -136,11 +136,13 @@ def _programs(copy_to: Path | None) -> Path:
     libraries = package.with_suffix(".libs")  # found from the programs by their relative place
     if libraries.exists():
         shutil.copytree(libraries, copy_to / libraries.name)
-    for part in ("bin", "lib", "share"):
-        shutil.copytree(
-            package / "pginstall" / part, copy_to / package.name / "pginstall" / part, symlinks=True
-        )
-    return copy_to / package.name / programs
+    copied = copy_to / package.name / programs
+    copied.mkdir(parents=True)
+    for program in ("initdb", "postgres"):
+        shutil.copy2(package / programs / program, copied)
+    for part in ("lib", "share"):
+        shutil.copytree(package / "pginstall" / part, copied.parent / part, symlinks=True)
+    return copied
 
 
 @pytest.fixture(scope="session")

@@ -82,8 +82,8 @@ class Memory:
 
 
 @contextmanager
-def remembering(url: str, policy: Path | None = None, *, patient: bool = True) -> Iterator[Memory]:
-    """A service on that database. A patient one waits for memory on a busy machine, too."""
+def remembering(url: str, policy: Path | None = None) -> Iterator[Memory]:
+    """A service on that database, patient with it: the machine may be busy."""
     settings = Settings(auth="off", database_url=url, hash_key=KEY, policy=policy)
     memories: list[Memory] = []
 
@@ -93,8 +93,7 @@ def remembering(url: str, policy: Path | None = None, *, patient: bool = True) -
     memory = Memory(create_app(settings, today=today))
     memory.app.config["DATABASE"] = url
     memories.append(memory)
-    if patient:
-        memory.store.answer_seconds = _PATIENCE_SECONDS
+    memory.store.answer_seconds = _PATIENCE_SECONDS
     try:
         yield memory
     finally:
