@@ -14,12 +14,11 @@ from cds_service.app import create_app
 from cds_service.ehr import hook_requests
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings
-from tests.charts import REFERENCE, Json, bundle
+from tests.charts import CANONICAL, REFERENCE, Json, bundle
 from tests.databases import database_url, postgresql
+from tests.remembering import memory, shared_memory
 
-__all__ = ["database_url", "postgresql"]
-
-CANONICAL = "https://low-alp-cds.example"
+__all__ = ["CANONICAL", "database_url", "memory", "postgresql", "shared_memory"]
 
 
 class Client:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, delete
@@ -21,8 +22,8 @@ from cds_service.ehr import hook_requests
 from cds_service.feedback_store import FeedbackStore
 from cds_service.settings import Settings
 from cds_service.terminology import Terminology
-from tests.charts import REFERENCE, Json, bundle
-from tests.conftest import CANONICAL
+from tests.charts import CANONICAL, REFERENCE, Json, bundle
+from tests.databases import ENGINES, migrated
 
 KEY = b"a key of the tests, long enough for it"
 _PATIENCE_SECONDS = 60
@@ -131,3 +132,20 @@ def accepted(card: Json, *numbers: int, day: int = 0) -> Json:
         "outcomeTimestamp": moment(day),
         "acceptedSuggestions": taken,
     }
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def shared_memory(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Memory]:
+    """A service for the tests of one module, once on each engine."""
+    with remembering(migrated(request, tmp_path_factory.mktemp("memory"))) as found:
+        yield found
+
+
+@pytest.fixture
+def memory(shared_memory: Memory) -> Memory:
+    """The same with nothing remembered, on REFERENCE."""
+    shared_memory.forget()
+    shared_memory.day = 0
+    return shared_memory

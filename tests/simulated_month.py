@@ -21,8 +21,7 @@ from cds_service.guidance import Advisor, versions
 from cds_service.hooks.card import Card
 from cds_service.hooks.feedback import Feedback
 from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW, decode
-from tests.charts import REFERENCE, Json
-from tests.conftest import CANONICAL
+from tests.charts import CANONICAL, REFERENCE, Json
 from tests.remembering import KEY, REASONS
 
 BEGIN = datetime(2026, 10, 5, 7, tzinfo=UTC)

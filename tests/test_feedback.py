@@ -1,7 +1,6 @@
 """Feedback as the specification has it: rows FB of the requirements, over HTTP, on both engines."""
 
 import logging
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -15,25 +14,10 @@ from cds_service.database.feedback import accepted_suggestions, feedback_entries
 from cds_service.errors import RequestError
 from cds_service.hooks.feedback import MOST_ENTRIES, decode
 from tests.charts import Json, draft
-from tests.databases import ENGINES, migrated
-from tests.remembering import Memory, accepted, moment, opened, overridden, remembering
+from tests.remembering import Memory, accepted, moment, opened, overridden
 from tests.snooze_vignettes import LOW
 
 CARD = "0a3f6c1e-0000-4000-8000-000000000001"
-
-
-@pytest.fixture(scope="module", params=ENGINES)
-def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Memory]:
-    with remembering(migrated(request, tmp_path_factory.mktemp("memory"))) as found:
-        yield found
-
-
-@pytest.fixture
-def memory(shared: Memory) -> Memory:
-    shared.forget()
-    return shared
 
 
 def kept(memory: Memory, *columns: str) -> list[tuple[Any, ...]]:

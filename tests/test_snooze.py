@@ -22,26 +22,10 @@ from cds_service.hooks.feedback import Feedback
 from cds_service.hooks.request import PATIENT_VIEW, decode
 from tests.charts import REFERENCE, Json, alp, bundle, condition, dose, draft, patient
 from tests.conftest import CANONICAL, slug
-from tests.databases import ENGINES, migrated
 from tests.remembering import KEY, REASONS, Memory, opened, remembering
 from tests.snooze_vignettes import LOW, REBOUND, ROWS, SetAside
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module", params=ENGINES)
-def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Memory]:
-    with remembering(migrated(request, tmp_path_factory.mktemp("memory"))) as found:
-        yield found
-
-
-@pytest.fixture
-def memory(shared: Memory) -> Memory:
-    shared.forget()
-    shared.day = 0
-    return shared
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r.id)
