@@ -6,10 +6,9 @@ is kept.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
-from threading import Lock
 from typing import TypeVar
 
 import msgspec
@@ -17,12 +16,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from cds_service.assessment import Assessment
-from cds_service.assessment.calendar import months_after
 from cds_service.assessment.evidence import Marks
 from cds_service.assessment.remembered import Shown, Snooze
 from cds_service.database import open_database
 from cds_service.database.bounded import Bounded, Busy
 from cds_service.database.cards import IssuedCard, IssuedSuggestion, keep_cards
+from cds_service.database.counts import Counts
 from cds_service.database.feedback import keep_feedback, known_cards
 from cds_service.database.recollection import SetAside, seen, set_aside
 from cds_service.database.schema import make_ready
@@ -56,25 +55,6 @@ class Receipt(msgspec.Struct, frozen=True, rename="camel"):
     received: int
     unknown_cards: int
     """Entries about cards that this client was not given, or of which the record was lost."""
-
-
-class Counts:
-    """How often memory did its work, and how often not, by operation and result."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._counted: dict[tuple[str, str], int] = {}
-
-    def add(self, operation: str, result: str) -> None:
-        """`operation`: recall, remember or feedback; `result`: done, or the kind of the failure."""
-        with self._lock:
-            key = (operation, result)
-            self._counted[key] = self._counted.get(key, 0) + 1
-
-    def snapshot(self) -> Mapping[tuple[str, str], int]:
-        """The counts of this process so far."""
-        with self._lock:
-            return dict(self._counted)
 
 
 class FeedbackStore:
@@ -164,6 +144,7 @@ class FeedbackStore:
 
     def close(self) -> None:
         """Let go of every connection. The store may still be used, and opens new ones."""
+        self._bounded.settle(_FEEDBACK_SECONDS)  # work given up by its caller may still go on
         self.engine.dispose()
 
     def _recall(
@@ -269,19 +250,6 @@ def open_store(
     finally:
         store.close()  # a server forks: no connection may be shared
     return store
-
-
-def snoozing_since(policy: Policy, now: datetime) -> Mapping[str, datetime]:
-    """For each reason that snoozes, how old an override may be and still be in force."""
-    found = {}
-    for reason, lifetime in policy.snooze.months.items():
-        if lifetime == "for ever":
-            found[reason] = datetime.min.replace(tzinfo=UTC)
-        elif lifetime:
-            # A day more than the months: no day's end is the same everywhere.
-            day = months_after(now.date(), -lifetime) - timedelta(days=1)
-            found[reason] = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return found
 
 
 def _since(found: SetAside) -> date:

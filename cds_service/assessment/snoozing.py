@@ -1,6 +1,7 @@
 """Whether a card was set aside or shown lately, and what has come up since. Pure."""
 
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
@@ -66,6 +67,19 @@ def ends(snooze: Snooze, policy: Policy) -> date | None:
     """The day from which the card is shown again; None: never. On its first day when it never slept."""
     lifetime = policy.snooze.months.get(snooze.reason, 0)
     return None if lifetime == "for ever" else months_after(snooze.since, lifetime)
+
+
+def snoozing_since(policy: Policy, now: datetime) -> Mapping[str, datetime]:
+    """For each reason that snoozes, how old an override may be and still be in force."""
+    found = {}
+    for reason, lifetime in policy.snooze.months.items():
+        if lifetime == "for ever":
+            found[reason] = datetime.min.replace(tzinfo=UTC)
+        elif lifetime:
+            # A day more than the months: no day's end is the same everywhere.
+            day = months_after(now.date(), -lifetime) - timedelta(days=1)
+            found[reason] = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return found
 
 
 def _snoozes(a: Assessment, situation: str) -> list[Snooze]:

@@ -8,11 +8,11 @@ import click
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from cds_service.assessment.snoozing import snoozing_since
 from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
 from cds_service.database import open_database, retention, upgrade
 from cds_service.database.schema import make_ready
 from cds_service.errors import KnowledgeError
-from cds_service.feedback_store import snoozing_since
 from cds_service.pseudonym import pseudonym
 
 

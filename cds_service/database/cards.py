@@ -15,15 +15,15 @@ issued_cards = Table(
     Column("card", String(36), primary_key=True),
     Column("situation", String(64), nullable=False),
     Column("hook", String(32), nullable=False),
-    Column("client", String(255), nullable=False),
+    Column("client", Text, nullable=False),
     Column("patient", String(32), nullable=False),  # pseudonym
     Column("user", String(32)),  # pseudonym; only where the policy asks what a user has seen
     Column("issued_at", Moment, nullable=False, index=True),
     Column("as_of", Date, nullable=False),
     Column("marks", Text, nullable=False),  # keyed hashes of what was on record
-    Column("knowledge_version", String(64), nullable=False),
-    Column("policy_version", String(64), nullable=False),
-    Column("program_version", String(64), nullable=False),
+    Column("knowledge_version", Text, nullable=False),
+    Column("policy_version", Text, nullable=False),
+    Column("program_version", Text, nullable=False),
     Index("ix_issued_cards_patient", "patient", "client"),
 )
 issued_suggestions = Table(

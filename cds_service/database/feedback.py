@@ -18,7 +18,7 @@ feedback_entries = Table(
     "feedback_entries",
     METADATA,
     Column("entry", String(64), primary_key=True),  # hash of what it says
-    Column("client", String(255), nullable=False),
+    Column("client", Text, nullable=False),
     Column("service", String(64), nullable=False),
     Column("card", String(128), nullable=False),  # no foreign key: unknown cards are taken too
     Column("known", Boolean, nullable=False),  # whether that card was known when it came

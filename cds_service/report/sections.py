@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from cds_service.database.history import Became, Comment, History, PastCard
 from cds_service.report import Cell, Plot, Report, Section
+from cds_service.report.reasons import by_reason, by_situation_and_reason, percent, title_of
 from cds_service.rulebook import Rulebook
 from cds_service.words import counted, on
 
@@ -36,7 +37,7 @@ def _summary(found: History) -> str:
     became = Counter(c.became for c in found.cards)
     told = ("were taken", "were set aside", "had no answer")
     shares = ", ".join(
-        f"{became[b]} ({_percent(became[b], total)} %) {words}"
+        f"{became[b]} ({percent(became[b], total)} %) {words}"
         for b, words in zip(_BECAME, told, strict=True)
     )
     unknown = (
@@ -64,10 +65,10 @@ def _sections(found: History, book: Rulebook) -> Iterator[Section]:
         "Which cards they were.",
         "Situation",
         lambda c: c.situation,
-        label=lambda slug: _title(slug, book),
+        label=lambda slug: title_of(slug, book),
     )
-    yield _reasons(found, book)
-    yield _reasons_by_situation(found, book)
+    yield by_reason(found, book)
+    yield by_situation_and_reason(found, book)
     yield _orders(found, book)
     yield _by(found, "hooks", "By moment", "When the card was shown.", "Hook", lambda c: c.hook)
     yield _by(
@@ -105,59 +106,7 @@ def _by(
 
 def _counts(became: Sequence[int]) -> tuple[Cell, ...]:
     total = sum(became)
-    return (total, *became, _percent(became[0], total), _percent(became[1], total))
-
-
-def _reasons(found: History, book: Rulebook) -> Section:
-    said = Counter(_reason(c, book) for c in found.cards if c.became == "overridden")
-    ordered = sorted(said.items(), key=lambda i: (-i[1], i[0]))
-    total = sum(said.values())
-    labels = [words for (_, words), _ in ordered]
-    return Section(
-        "reasons",
-        "Why cards were set aside",
-        "The reason chosen last for each card. Reasons that a client added itself stand by their code.",
-        ("Reason", "Cards", "Of those set aside, %"),
-        [(words, count, _percent(count, total)) for (_, words), count in ordered],
-        Plot(labels, [("Set aside", [n for _, n in ordered])]) if said else None,
-        [code for (code, _), _ in ordered],
-    )
-
-
-def _reasons_by_situation(found: History, book: Rulebook) -> Section:
-    said = Counter((c.situation, _reason(c, book)) for c in found.cards if c.became == "overridden")
-    ordered = sorted(said.items(), key=lambda i: (-i[1], i[0][1]))
-    situations = Counter(c.situation for c in found.cards if c.became == "overridden")
-    slugs = sorted(situations, key=lambda slug: (-situations[slug], slug))
-    reasons = [
-        "; ".join(f"{words} {n}" for (of, (_, words)), n in ordered if of == slug) for slug in slugs
-    ]
-    return Section(
-        "reasonsBySituation",
-        "Reasons by situation",
-        "A reason that stands out for one situation says where its rule or its words need work.",
-        ("Situation", "Set aside", "Reasons"),
-        [
-            (_title(slug, book), situations[slug], said_why)
-            for slug, said_why in zip(slugs, reasons, strict=True)
-        ],
-        machine_rows=[
-            {"situation": slug, "reason": code, "cards": n} for (slug, (code, _)), n in ordered
-        ],
-    )
-
-
-def _reason(card: PastCard, book: Rulebook) -> tuple[str, str]:
-    """Code and words of why a card was set aside."""
-    if card.reason_code is None:
-        return ("comment", "A comment only") if card.commented else ("none", "No reason given")
-    if card.reason_system != book.override_system:
-        return (
-            f"{card.reason_system or ''}|{card.reason_code}",
-            f"{card.reason_code} (of the client)",
-        )
-    known = book.override_reasons.get(card.reason_code)
-    return card.reason_code, known.display if known else card.reason_code
+    return (total, *became, percent(became[0], total), percent(became[1], total))
 
 
 def _orders(found: History, book: Rulebook) -> Section:
@@ -177,7 +126,7 @@ def _orders(found: History, book: Rulebook) -> Section:
         "One card may offer several orders. Orders that clinicians wrote themselves are not seen here.",
         ("Order", "Offered", "Taken", "Taken, %"),
         [
-            (label, offered[c], taken[c], _percent(taken[c], offered[c]))
+            (label, offered[c], taken[c], percent(taken[c], offered[c]))
             for label, c in zip(labels, codes, strict=True)
         ],
         plot if codes else None,
@@ -201,13 +150,7 @@ def _comments(comments: Sequence[Comment], book: Rulebook) -> Section:
 def _of(comment: Comment, book: Rulebook) -> str:
     if comment.situation is None:
         return "a card that is not on record"
-    return _title(comment.situation, book)
-
-
-def _title(slug: str, book: Rulebook) -> str:
-    """A situation that this version no longer has stands by its slug."""
-    situation = book.situations.get(slug)
-    return situation.title if situation else slug
+    return title_of(comment.situation, book)
 
 
 def _monday(card: PastCard) -> date:
@@ -222,7 +165,3 @@ def _weeks(cards: Sequence[PastCard]) -> list[str]:
     first, last = min(map(_monday, cards)), max(map(_monday, cards))
     count = (last - first).days // 7 + 1
     return [(first + timedelta(days=7 * n)).isoformat() for n in range(count)]
-
-
-def _percent(part: int, total: int) -> int | None:
-    return round(100 * part / total) if total else None

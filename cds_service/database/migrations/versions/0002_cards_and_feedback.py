@@ -14,15 +14,15 @@ def upgrade() -> None:
         sa.Column("card", sa.String(36), primary_key=True),
         sa.Column("situation", sa.String(64), nullable=False),
         sa.Column("hook", sa.String(32), nullable=False),
-        sa.Column("client", sa.String(255), nullable=False),
+        sa.Column("client", sa.Text, nullable=False),
         sa.Column("patient", sa.String(32), nullable=False),
         sa.Column("user", sa.String(32)),
         sa.Column("issued_at", sa.BigInteger, nullable=False, index=True),
         sa.Column("as_of", sa.Date, nullable=False),
         sa.Column("marks", sa.Text, nullable=False),
-        sa.Column("knowledge_version", sa.String(64), nullable=False),
-        sa.Column("policy_version", sa.String(64), nullable=False),
-        sa.Column("program_version", sa.String(64), nullable=False),
+        sa.Column("knowledge_version", sa.Text, nullable=False),
+        sa.Column("policy_version", sa.Text, nullable=False),
+        sa.Column("program_version", sa.Text, nullable=False),
     )
     op.create_index("ix_issued_cards_patient", "issued_cards", ["patient", "client"])
     op.create_table(
@@ -40,7 +40,7 @@ def upgrade() -> None:
     op.create_table(
         "feedback_entries",
         sa.Column("entry", sa.String(64), primary_key=True),
-        sa.Column("client", sa.String(255), nullable=False),
+        sa.Column("client", sa.Text, nullable=False),
         sa.Column("service", sa.String(64), nullable=False),
         sa.Column("card", sa.String(128), nullable=False),
         sa.Column("known", sa.Boolean, nullable=False),
