@@ -7,10 +7,12 @@ POST /cds-services/<id>
    │ fhir.reader       FHIR → facts, one entry at a time; names what it cannot read → PatientRecord
    │ assessment        ALP series, exposure, work-up, context                → Assessment   (pure)
    │ decision          first situation, by priority, that holds, and why     → Decision     (pure)
+   │ feedback_store    a card? set aside here, or seen by this user → decided once more with these facts
    │ guidance          decision + knowledge (words, orders, sources)         → Card
    ▼ hooks.card                                                              → JSON
 """
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
@@ -20,7 +22,7 @@ from flask import Flask
 from cds_service import guidance
 from cds_service.clients import OPEN
 from cds_service.settings import Settings
-from cds_service.web import problems, services
+from cds_service.web import feedback, problems, services
 
 
 def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -> Flask:
@@ -28,7 +30,8 @@ def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -
 
     Raises KnowledgeError when the knowledge or the site policy is wrong.
     """
-    advisor = guidance.start(settings)
+    key = settings.hash_key or secrets.token_bytes(32)
+    advisor, store = guidance.start_with_memory(settings, key)
     open_client = msgspec.structs.replace(OPEN, fhir_servers=settings.fhir_servers)
     app = Flask("cds_service", static_folder=None)
     # One byte more than is accepted: a body without a length is cut off there, and shows it.
@@ -37,6 +40,8 @@ def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -
     app.register_blueprint(
         services.blueprint(advisor, lambda: open_client, today or _today, settings.max_body_bytes)
     )
+    app.register_blueprint(feedback.blueprint(store, lambda: open_client, settings.max_body_bytes))
+    app.extensions["feedback_store"] = store
     problems.install(app)
     return app
 

@@ -8,6 +8,7 @@ from cds_service.commands.demo import demo
 from cds_service.commands.evaluate import evaluate
 from cds_service.commands.fire import fire
 from cds_service.commands.load import load
+from cds_service.commands.report import report
 from cds_service.commands.serve import serve
 
 
@@ -24,3 +25,4 @@ main.add_command(check)
 main.add_command(db)
 main.add_command(fire)
 main.add_command(load)
+main.add_command(report)

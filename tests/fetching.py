@@ -58,7 +58,7 @@ def ehr(advisor: Advisor, *chart: Json, limits: Limits = ROOMY) -> Iterator[Ehr]
     with running(FhirStub()) as stub:
         stub.store(chart)
         try:
-            yield Ehr(stub, Advisor(advisor.rulebook, access))
+            yield Ehr(stub, Advisor(advisor.rulebook, fhir=access))
         finally:
             access.close()
 

@@ -11,9 +11,11 @@ import msgspec
 from cds_service.assessment.alp import AlpSeries, alp_series, episodes
 from cds_service.assessment.calendar import months_after
 from cds_service.assessment.context import Context, hypophosphatasia_known
+from cds_service.assessment.evidence import Evidence, evidence
 from cds_service.assessment.exposure import Exposure, Window, exposure, spans
 from cds_service.assessment.judging import AlpValue
 from cds_service.assessment.pregnancy import Pregnancy, pregnancies
+from cds_service.assessment.remembered import Shown, Snooze
 from cds_service.assessment.workup import WorkUp, pending, resulted_since
 from cds_service.drugs import Drug
 from cds_service.policy import Policy
@@ -45,6 +47,10 @@ class Call(msgspec.Struct, frozen=True):
     """A patient or a relative is looking."""
     draft: Draft = Draft()
     """Antiresorptives in the orders being written or signed; empty at patient-view."""
+    snoozes: tuple[Snooze, ...] = ()
+    """Cards for this patient that were set aside at this client."""
+    shown: tuple[Shown, ...] = ()
+    """Cards for this patient that this user was shown, where the policy asks for them."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,12 @@ class Assessment:
     def timing(self) -> Timing | None:
         """How the latest low value stands to treatment; None when the latest value is not low."""
         return _timing(self.alp, self.exposure, self.policy)
+
+    @cached_property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What a card may rest on, item by item."""
+        found = self.context.features, self.exposure, self.workup
+        return tuple(evidence(self.alp, *found, self.drugs, self.policy))
 
     @property
     def as_of(self) -> date:

@@ -1,6 +1,7 @@
 """The demonstration: the real service on loopback, and an EHR that fires hooks at it."""
 
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -46,9 +47,11 @@ _TIMEOUT_SECONDS = 10
 @click.option("--once", is_flag=True, help="Print the cards and exit.")
 def demo(port: int, once: bool) -> None:
     """Start the service on loopback, fire hooks for bundled patients, and stay up."""
-    settings = msgspec.structs.replace(settings_in_force(), auth="off")
     try:
-        run(settings, Console(), port=port, stay=not once)
+        with tempfile.TemporaryDirectory() as folder:
+            memory = f"sqlite:///{folder}/demo.sqlite3"
+            settings = msgspec.structs.replace(settings_in_force(), auth="off", database_url=memory)
+            run(settings, Console(), port=port, stay=not once)
     except (CannotStart, KnowledgeError) as error:
         raise Refusal(str(error)) from error
 

@@ -48,6 +48,11 @@ def serve(host: str, port: int, workers: int, threads: int, open_to_network: boo
         f"Serving on http://{host}:{port}/cds-services without client authentication (CDS_AUTH=off).",
         err=True,
     )
+    if settings.hash_key is None:
+        click.echo(
+            "CDS_HASH_KEY is not set: what is remembered of a patient ends with this process.",
+            err=True,
+        )
     Server(app, host=host, port=port, workers=workers, threads=threads).run()
 
 
