@@ -1,7 +1,7 @@
 """The application: one straight way from a call to its cards.
 
 POST /cds-services/<id>
-   │ web.services      read JSON                                             → HookRequest
+   │ web.services      who calls? read JSON                                  → HookRequest
    │ fhir.prefetch     satisfied? null? OperationOutcome? omitted, or 412    → resources
    │ fhir.reader       FHIR → facts, one entry at a time; names what it cannot read → PatientRecord
    │ assessment        ALP series, exposure, work-up, context                → Assessment   (pure)
@@ -16,32 +16,31 @@ from datetime import UTC, date, datetime
 from flask import Flask
 
 from cds_service import rulebook
-from cds_service.clients import OPEN, Client
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings
-from cds_service.web import problems, services
+from cds_service.web import description, problems, services, trust
+from cds_service.web.access import caller
 
 
 def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -> Flask:
     """A Flask application. `today` is the clock; tests and the demo give their own.
 
-    Raises KnowledgeError when the knowledge or the site policy is wrong.
+    Raises KnowledgeError when the knowledge, the site policy, settings or clients are wrong.
     """
     advisor = Advisor(rulebook.load(settings.canonical_url, settings.policy))
     app = Flask("cds_service", static_folder=None)
     # One byte more than is accepted: a body without a length is cut off there, and shows it.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.url_map.merge_slashes = False
+    trust.install(app, settings)
+    app.register_blueprint(description.blueprint())
     app.register_blueprint(
-        services.blueprint(advisor, _nobody_asked, today or _today, settings.max_body_bytes)
+        services.blueprint(
+            advisor, caller, today or _today, settings.max_body_bytes, settings.max_entries
+        )
     )
     problems.install(app)
     return app
-
-
-def _nobody_asked() -> Client:
-    """While client authentication is off, whoever calls is the one open client."""
-    return OPEN
 
 
 def _today() -> date:

@@ -3,6 +3,7 @@
 import click
 
 from cds_service.commands.check import check
+from cds_service.commands.client import client
 from cds_service.commands.db import db
 from cds_service.commands.demo import demo
 from cds_service.commands.evaluate import evaluate
@@ -20,3 +21,4 @@ main.add_command(demo)
 main.add_command(evaluate)
 main.add_command(check)
 main.add_command(db)
+main.add_command(client)

@@ -10,6 +10,9 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, MetaData, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from cds_service.errors import KnowledgeError
 
 METADATA = MetaData(
     naming_convention={
@@ -29,6 +32,23 @@ def open_database(url: str) -> Engine:
         return create_engine(url, pool_pre_ping=True)
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
     event.listen(engine, "connect", _several_writers)
+    return engine
+
+
+def open_current(url: str) -> Engine:
+    """An engine whose schema is up to date, ready to be shared with worker processes.
+
+    Raises KnowledgeError when the database cannot be opened.
+    """
+    shown = make_url(url).render_as_string(hide_password=True)
+    try:
+        engine = open_database(url)
+        upgrade(engine)
+    except (SQLAlchemyError, ImportError) as error:
+        raise KnowledgeError(
+            f"CDS_DATABASE_URL: {shown} cannot be opened ({type(error).__name__})"
+        ) from error
+    engine.dispose()  # a connection must not pass into a forked process
     return engine
 
 
