@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+from flask import Flask
 from werkzeug.serving import make_server
 
 from cds_service import rulebook
@@ -22,9 +23,10 @@ CANONICAL = "https://low-alp-cds.example"
 class Client:
     """An EHR that talks to the service over HTTP."""
 
-    def __init__(self, base: str, advisor: Advisor) -> None:
+    def __init__(self, base: str, advisor: Advisor, app: Flask) -> None:
         self.base = base
         self.advisor = advisor
+        self.app = app
 
     def get(self, path: str, **options: Any) -> requests.Response:
         """GET an address of the service."""
@@ -94,7 +96,7 @@ def service(advisor: Advisor) -> Iterator[Client]:
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield Client(f"http://127.0.0.1:{server.server_port}", advisor)
+    yield Client(f"http://127.0.0.1:{server.server_port}", advisor, app)
     server.shutdown()
     thread.join()
     server.server_close()

@@ -1,7 +1,6 @@
 """`cds-service client`: who may call. Adds a trusted client, and says why a token is refused."""
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -143,7 +142,8 @@ def _append(path: Path, table: str) -> None:
         raise Refusal(f"{path}: cannot be written ({type(error).__name__})") from error
     try:
         read_clients(Path(new.name))
-        os.replace(new.name, path)
+        Path(new.name).chmod(path.stat().st_mode if path.exists() else 0o644)  # no secret in it
+        Path(new.name).replace(path)
     except KnowledgeError as error:
         raise Refusal(f"Not added. {str(error).replace(new.name, str(path))}") from error
     finally:
