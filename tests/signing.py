@@ -20,7 +20,7 @@ from cds_service.settings import Settings
 BASE = "https://cds.hospital.example/low-alp"
 HASH_KEY = b"a secret of this test run, longer than it must be"
 VIEW = "/cds-services/low-alp-patient-view"
-CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+CURVES: dict[str, type[Any]] = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
 
 
 class Signer:
@@ -39,7 +39,7 @@ class Signer:
 
     def jwk(self, **more: Any) -> dict[str, Any]:
         """The public key."""
-        writer = {"ES": ECAlgorithm, "Ed": OKPAlgorithm}.get(self.algorithm[:2], RSAAlgorithm)
+        writer: Any = {"ES": ECAlgorithm, "Ed": OKPAlgorithm}.get(self.algorithm[:2], RSAAlgorithm)
         public = json.loads(writer.to_jwk(self.key.public_key()))
         return {**public, "kid": self.kid, **more}
 

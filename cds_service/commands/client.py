@@ -1,6 +1,7 @@
 """`cds-service client`: who may call. Adds a trusted client, and says why a token is refused."""
 
 import json
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,7 +77,7 @@ def check(token: str) -> None:
     settings = settings_in_force()
     if settings.clients is None or settings.base_url is None:
         raise Refusal("CDS_CLIENTS and CDS_BASE_URL are to be those of the service")
-    text = click.get_text_stream("stdin").read() if token == "-" else token  # noqa: S105  (no secret)
+    text = sys.stdin.read() if token == "-" else token  # noqa: S105  (no secret)
     trusted = _clients(settings.clients)
     tokens = TokenCheck(trusted.clients, trusted.static_keys, settings.base_url)
     try:

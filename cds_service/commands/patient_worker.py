@@ -24,7 +24,7 @@ _LINGER_SECONDS = 2.0
 """For a client to hang up after its answer, so that it can read it to the end (RFC 9112, 9.6)."""
 _MOST_GATHERED_BYTES = 256 * 1024 * 1024
 """Held for all unfinished requests of a worker together."""
-_QUEUE_A_THREAD = 4
+_QUEUE_A_THREAD = 16
 """Whole requests that may wait for a thread, for each thread there is; more are 503."""
 _HEAD_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
