@@ -3,6 +3,7 @@
 `make fuzz` runs more of them: FUZZ_EXAMPLES says how many an operation.
 """
 
+import gc
 import json
 import os
 import tracemalloc
@@ -73,7 +74,7 @@ def test_the_same_with_authentication(tmp_path: Path) -> None:
                 assert answer.status_code == 401
 
 
-BROKEN = (None, [], {}, "", 0, -1, 1e308, True, "\ud800", "x" * 5000, ...)
+BROKEN: tuple[Any, ...] = (None, [], {}, "", 0, -1, 1e308, True, "\ud800", "x" * 5000, ...)
 
 
 @pytest.mark.parametrize("first", range(4))
@@ -101,14 +102,17 @@ def test_memory_does_not_grow_with_the_calls(service: Client) -> None:
             http.post(ADDRESS, data=body, content_type="application/json")
             http.post("/cds-services/" + "x" * 500, data=body)
 
-    calls()
+    for _ in range(3):
+        calls()
     tracemalloc.start()
     try:
         calls()
+        gc.collect()
         once = tracemalloc.get_traced_memory()[0]
         for _ in range(4):
             calls()
+        gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - once
     finally:
         tracemalloc.stop()
-    assert grown < 400 * len(hostile), f"{grown} bytes after {4 * len(hostile)} calls"
+    assert grown < 20_000, f"{grown} bytes more after {8 * len(hostile)} calls"
