@@ -4,6 +4,7 @@ import logging
 import sys
 
 import click
+import msgspec
 
 from cds_service.addresses import is_loopback
 from cds_service.app import create_app
@@ -36,8 +37,10 @@ def serve(host: str, port: int, workers: int, threads: int, open_to_network: boo
             f"Cannot listen on {host} port {port}: taken, or not an address of this machine."
         )
     _log_to_stderr(settings)
+    # No more places than threads, so that a client at its share leaves threads to the others.
+    places = min(settings.max_concurrent, threads)
     try:
-        app = create_app(settings)
+        app = create_app(msgspec.structs.replace(settings, max_concurrent=places))
     except KnowledgeError as error:
         raise Refusal(str(error)) from error
     click.echo(_greeting(settings, host, port), err=True)
