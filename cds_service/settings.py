@@ -205,7 +205,7 @@ SETTINGS = (
         "max_concurrent",
         "64",
         _number(1, 4096),
-        "most calls that one worker process answers at once, and never more than it has threads; more are 503."
+        "most calls that one worker process answers at once, and no more than it has threads; more are 503."
         " With several clients, one may have three quarters of them",
     ),
     Setting("CDS_LOG_LEVEL", "log_level", "INFO", _level, "`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
