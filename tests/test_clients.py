@@ -352,5 +352,7 @@ def test_replay_and_rate_hold_across_machines_on_postgresql(
         ]
         assert statuses == [400, 401, 400, 400, 429, 429]
     url = postgresql.replace("postgresql://", "postgresql+psycopg://")
-    with open_database(url).connect() as connection:
+    engine = open_database(url)
+    with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM seen_tokens")).scalar() == 3
+    engine.dispose()
