@@ -3,6 +3,7 @@
 import click
 
 from cds_service.commands.check import check
+from cds_service.commands.client import client
 from cds_service.commands.db import db
 from cds_service.commands.demo import demo
 from cds_service.commands.evaluate import evaluate
@@ -26,3 +27,4 @@ main.add_command(db)
 main.add_command(fire)
 main.add_command(load)
 main.add_command(report)
+main.add_command(client)
