@@ -23,6 +23,6 @@ EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s CMD ["python", "-c", \
   "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/health/ready', timeout=4)"]
 
-# CDS_AUTH is `required` unless set: then CDS_CLIENTS, CDS_BASE_URL and CDS_HASH_KEY are needed. With
-# CDS_AUTH=off everyone who reaches the container may call it.
+# CDS_AUTH is `required` unless set: the container refuses to start until it is given CDS_CLIENTS,
+# CDS_BASE_URL and CDS_HASH_KEY. CDS_AUTH=off says that everyone who reaches it may call it.
 CMD ["cds-service", "serve", "--host", "0.0.0.0", "--port", "8000", "--open-to-network"]

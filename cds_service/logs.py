@@ -27,6 +27,8 @@ class Origin(msgspec.Struct, frozen=True):
     """The caller's span, of W3C Trace Context."""
 
 
+AUDIT = "cds_service.audit"
+"""The logger of the audit trail, whose records carry their line as `audit`."""
 ORIGIN: ContextVar[Origin | None] = ContextVar("origin", default=None)
 """The request being answered; None outside of one."""
 
@@ -48,7 +50,7 @@ class TextLine(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)
         origin = ORIGIN.get()
-        if origin is None:
+        if origin is None or record.name == AUDIT:  # JSON to the end, and it has its request id
             return line
         names = {
             "request": origin.request_id,
@@ -69,6 +71,9 @@ class JsonLine(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if record.name == AUDIT:
+            line["message"] = "audit"
+            line["audit"] = getattr(record, "audit", None)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         origin = ORIGIN.get()

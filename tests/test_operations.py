@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sqlalchemy import text
 from werkzeug.serving import make_server
 
 from cds_service import canary, rulebook
@@ -28,8 +30,10 @@ from cds_service.database import open_database, upgrade
 from cds_service.database.readiness import database_probe
 from cds_service.drugs import DrugList
 from cds_service.errors import KnowledgeError
+from cds_service.fhir.access import FhirAccess
+from cds_service.fhir.templates import TYPES
 from cds_service.guidance import Advisor
-from cds_service.logs import ORIGIN, JsonLine, Origin, TextLine
+from cds_service.logs import AUDIT, ORIGIN, JsonLine, Origin, TextLine
 from cds_service.metrics import Metrics, _public_code
 from cds_service.networks import listed, networks
 from cds_service.settings import Settings, from_environment
@@ -37,9 +41,17 @@ from cds_service.terminology import LOINC, Terminology
 from cds_service.web import operations, origin, tracing
 from cds_service.web.proxies import THROUGH_A_STRANGER, TrustedProxies
 from tests.charts import REFERENCE, Json, alp, patient
-from tests.conftest import CANONICAL, Client
+from tests.conftest import CANONICAL, Client, open_settings
+from tests.databases import PostgreSQL
+from tests.fetching import ROOMY, Ehr
+from tests.fetching import without as left_out
+from tests.fhir_stub import FhirStub, running
 from tests.processes import ROOT
+from tests.remembering import accepted, overridden
+from tests.signing import Signer, key_server
+from tests.signing import settings as required
 
+EHR = Signer("https://ehr.hospital.example")
 VIEW = "/cds-services/low-alp-patient-view"
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
@@ -105,11 +117,10 @@ def test_alive_whatever_the_parts_are(tmp_path: Path) -> None:
         assert requests.get(f"{base}/health/live", timeout=10).json() == {"status": "alive"}
 
 
-@pytest.mark.parametrize("path, cause", [("nowhere/memory.sqlite3", "reached"), ("new", "behind")])
 def test_not_ready_says_which_part_and_no_more(
-    tmp_path: Path, path: str, cause: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = Settings(auth="off", database_url=f"sqlite:///{tmp_path}/{path}")
+    settings = Settings(auth="off", database_url=f"sqlite:///{tmp_path}/nowhere/memory.sqlite3")
     with served(create_app(settings)) as base:
         for _ in range(3):
             answer = requests.get(f"{base}/health/ready", timeout=10)
@@ -124,23 +135,97 @@ def test_not_ready_says_which_part_and_no_more(
             },
         }
         assert series(base)['cds_ready{part="database"}'] == 0
-    told = [r.getMessage() for r in caplog.records if "not ready" in r.getMessage()]
-    assert len(told) == 1, "one line a change, not one a probe"
-    assert cause in told[0]
-    assert str(tmp_path) not in told[0]
+        assert series(base)['cds_memory_failures_total{operation="open"}'] == 1
+        told = [r.getMessage() for r in caplog.records if "not ready" in r.getMessage()]
+        assert len(told) == 1, "one line a change, not one a probe"
+        assert "reached" in told[0]
+        assert str(tmp_path) not in told[0]
+        (tmp_path / "nowhere").mkdir()
+        assert requests.get(f"{base}/health/ready", timeout=10).status_code == 200, (
+            "it mends itself"
+        )
 
 
-def test_a_schema_ahead_of_this_version_is_no_reason_to_stop(tmp_path: Path) -> None:
+def test_a_schema_ahead_of_this_version_is_no_reason_to_stop(postgresql: PostgreSQL) -> None:
     """While a new version is rolled out, the old one goes on."""
-    engine = open_database(database(tmp_path))
+    engine = open_database(postgresql.migrated())
     probe = database_probe(engine)
     assert probe() is None
-    with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    assert probe() is None
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM alembic_version")
+    for version, ready in (("9999", True), ("0001", False)):
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+        assert (probe() is None) is ready
     assert "db upgrade" in (probe() or "")
+    engine.dispose()
+
+
+def test_whoever_watches_needs_no_token_and_no_place(tmp_path: Path) -> None:
+    settings = required(tmp_path, {"name": "ehr", "issuer": EHR.issuer, "jwks": EHR.jwks()})
+    settings = msgspec.structs.replace(settings, max_concurrent=1)
+    app = create_app(settings)
+    room = threading.Event()
+    entered = threading.Event()
+
+    @app.get("/waits")
+    def waits() -> str:
+        entered.set()
+        room.wait(30)
+        return ""
+
+    with served(app) as base, ThreadPoolExecutor(1) as caller:
+        try:
+            held = caller.submit(
+                requests.get, f"{base}/waits", headers=EHR.bearer("/waits"), timeout=30
+            )
+            assert entered.wait(30)
+            assert requests.get(f"{base}/cds-services", timeout=10).status_code == 503
+            for path in ("/health/live", "/health/ready", "/metrics"):
+                assert requests.get(base + path, timeout=10).status_code == 200, path
+        finally:
+            room.set()
+        assert held.result().status_code == 200
+        assert requests.get(f"{base}/cds-services", timeout=10).status_code == 401
+
+
+def test_keys_are_ready_while_one_client_has_some(tmp_path: Path) -> None:
+    with key_server() as keys:
+        keys.status = 500
+        away = {"name": "away", "issuer": "https://away.example", "jwks_url": keys.url}
+        with served(create_app(required(tmp_path, away))) as base:
+            parts = requests.get(f"{base}/health/ready", timeout=10).json()["parts"]
+            assert parts["keys"] == "not ready"
+            requests.get(f"{base}/health/ready", timeout=10)
+            assert keys.asked == 1, "not at every probe"
+        keys.status, keys.document = 200, EHR.jwks()
+        with served(create_app(required(tmp_path, away))) as base:
+            assert requests.get(f"{base}/health/ready", timeout=10).status_code == 200
+        keys.status = 500
+        at_hand = {"name": "ehr", "issuer": EHR.issuer, "jwks": EHR.jwks()}
+        with served(create_app(required(tmp_path, away, at_hand))) as base:
+            assert requests.get(f"{base}/health/ready", timeout=10).status_code == 200
+
+
+def test_audit_line_and_json_log_name_one_request(
+    app: str, service: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    request = service.request(patient(), alp(25, -10), alp(26, -80))
+    answer = requests.post(
+        app + VIEW, json=request, headers={"X-Request-ID": "request-0001"}, timeout=10
+    )
+    assert answer.status_code == 200
+    requests.get(f"{app}/health/live", timeout=10)
+    (record,) = [r for r in caplog.records if r.name == AUDIT]
+    token = ORIGIN.set(Origin("request-0001", "127.0.0.1"))
+    try:
+        line = json.loads(JsonLine().format(record))
+        text = TextLine().format(record)
+    finally:
+        ORIGIN.reset(token)
+    assert line["message"] == "audit"
+    assert line["request_id"] == line["audit"]["request_id"] == "request-0001"
+    assert line["audit"]["situation"] == "persistent-low-alp"
+    assert json.loads(text.partition(" audit ")[2]) == line["audit"], "JSON to the end of the line"
 
 
 # metrics
@@ -268,6 +353,58 @@ def test_what_other_parts_tell_is_counted() -> None:
         'cds_memory_failures_total{operation="feedback"} 1.0',
     ):
         assert line in text
+
+
+def test_feedback_and_its_failures_are_counted(tmp_path: Path, service: Client) -> None:
+    settings = Settings(auth="off", database_url=database(tmp_path))
+    created = create_app(settings, today=lambda: REFERENCE)
+    created.extensions["feedback_store"].answer_seconds = 10
+    with served(created) as base:
+        request = service.request(patient(), alp(25, -10), alp(26, -80))
+        (card,) = fire(base, request).json()["cards"]
+        entries = [overridden(card["uuid"], "monitoring"), accepted(card, 0)]
+        entries.append(overridden("another-card"))
+        answer = requests.post(f"{base}{VIEW}/feedback", json={"feedback": entries}, timeout=10)
+        assert answer.status_code == 200, answer.text
+        (tmp_path / "memory.sqlite3").write_bytes(b"no database any more, whatever it was" * 200)
+        created.extensions["feedback_store"].close()
+        again = requests.post(f"{base}{VIEW}/feedback", json={"feedback": entries}, timeout=10)
+        assert again.status_code == 503
+        counted = series(base)
+    situation = 'situation="persistent-low-alp"'
+    assert counted[f'cds_feedback_total{{outcome="overridden",{situation}}}'] == 1
+    assert counted[f'cds_feedback_total{{outcome="accepted",{situation}}}'] == 1
+    assert counted['cds_feedback_total{outcome="overridden",situation="other"}'] == 1
+    assert counted['cds_memory_failures_total{operation="feedback"}'] == 1
+
+
+def test_queries_of_fhir_servers_are_timed(advisor: Advisor, service: Client) -> None:
+    metrics = Metrics()
+    chart = [patient(), alp(25, -10), alp(26, -80)]
+    access = FhirAccess(ROOMY, metrics)
+    with running(FhirStub()) as stub:
+        stub.store(chart)
+        ehr = Ehr(stub, Advisor(advisor.rulebook, fhir=access, observer=metrics))
+        assert ehr.slugs(left_out(service.request(*chart))) == ["persistent-low-alp"]
+        access.close()
+    text = metrics.exposition().decode()
+    for kind in ("Patient", "Observation", "MedicationRequest"):
+        assert f'cds_fhir_query_seconds_count{{outcome="answered",resource="{kind}"}}' in text
+    labels = set(
+        re.findall(r'cds_fhir_query_seconds_count{outcome="[a-z ]+",resource="(\w+)"', text)
+    )
+    assert labels <= {t.__name__ for t in TYPES.values()} | {"Medication", "Specimen", "other"}
+
+
+def test_the_canary_is_neither_remembered_nor_counted(tmp_path: Path) -> None:
+    url = database(tmp_path)
+    with served(create_app(Settings(auth="off", database_url=url))) as base:
+        assert requests.get(f"{base}/health/ready", timeout=10).status_code == 200
+        assert not [s for s in series(base) if s.startswith(("cds_situations", "cds_alp"))]
+    engine = open_database(url)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM issued_cards").scalar() == 0
+    engine.dispose()
 
 
 @pytest.mark.parametrize("readers, status", [("10.0.0.0/8", 403), ("127.0.0.1", 200), ("", 403)])
@@ -611,7 +748,7 @@ def test_spans_carry_nothing_of_a_patient(service: Client) -> None:
     exported = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exported))
-    app = create_app(Settings(auth="off"), today=lambda: REFERENCE)
+    app = create_app(open_settings(), today=lambda: REFERENCE)
     tracing.trace_with(app, provider)
     with served(app) as base:
         request = service.request(patient(), alp(25, -10), alp(26, -80))

@@ -28,6 +28,7 @@ from tests.processes import (
     free_port,
     running,
 )
+from tests.signing import BASE, HASH_KEY, Signer, clients_file
 
 BODY = (ROOT / "fhir_fixtures" / "requests" / "persistent-low-alp.json").read_bytes()
 VIEW = "/cds-services/low-alp-patient-view"
@@ -272,6 +273,61 @@ def test_a_wrong_policy_is_refused_in_one_line_and_the_old_one_stays(tmp_path: P
         assert "Traceback" not in server.log()
 
 
+def test_changed_clients_are_in_force_after_sighup_and_wrong_ones_are_refused(
+    tmp_path: Path,
+) -> None:
+    one, other = Signer("https://one.example"), Signer("https://other.example")
+    tables = [
+        {"name": name, "issuer": signer.issuer, "jwks": signer.jwks()}
+        for name, signer in (("one", one), ("other", other))
+    ]
+    path = clients_file(tmp_path, tables[0])
+    settings = {
+        "CDS_AUTH": "required",
+        "CDS_CLIENTS": str(path),
+        "CDS_BASE_URL": BASE,
+        "CDS_HASH_KEY": HASH_KEY.decode(),
+    }
+
+    with serving(tmp_path, settings=settings) as server:
+
+        def status(signer: Signer) -> int:
+            return server.get("/cds-services", headers=signer.bearer("/cds-services")).status_code
+
+        assert (status(one), status(other)) == (200, 401)
+        before = server.workers()
+        path.write_text('[[client]]\nname = "one"\n', encoding="utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "reload refused" in server.log(), "the refusal is told")
+        told = [line for line in server.log().splitlines() if "reload refused" in line]
+        assert len(told) == 1
+        assert str(path) in told[0]
+        assert server.workers() == before
+        assert status(one) == 200
+        clients_file(tmp_path, tables[1])
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: status(other) == 200, "the new client is let in")
+        until(lambda: server.workers().isdisjoint(before), "the old workers have ended")
+        assert status(one) == 401
+        server.end()
+        assert "Traceback" not in server.log()
+
+
+def test_a_patient_keeps_its_name_over_a_reload_without_a_key_of_the_site(tmp_path: Path) -> None:
+    def names() -> list[str]:
+        return re.findall(r'"patient":"(\w+)"', server.log())
+
+    with serving(tmp_path) as server:
+        before = server.workers()
+        assert server.fire().status_code == 200
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: server.workers().isdisjoint(before), "the old workers have ended")
+        assert server.fire().status_code == 200
+        until(lambda: len(names()) == 2, "both calls are told")
+        assert len(set(names())) == 1
+        server.end()
+
+
 # proxies
 
 
@@ -341,26 +397,15 @@ def test_every_line_of_a_json_log_is_an_object(tmp_path: Path) -> None:
 # what it is told, and what it is not ready for
 
 
-def test_a_database_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "cds_service", "serve", "--port", str(free_port())],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            **OFF,
-            "TMPDIR": str(tmp_path),
-            "CDS_DATABASE_URL": f"sqlite:///{tmp_path}/nowhere/memory.sqlite3",
-        },
-        capture_output=True,
-        encoding="utf-8",
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "Error: CDS_DATABASE_URL: the database cannot be opened (OperationalError).\n"
-    )
-    assert not list(tmp_path.glob("cds-metrics-*"))
+def test_a_database_out_of_reach_stops_no_start_and_is_told_by_readiness(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/later/memory.sqlite3"
+    with serving(tmp_path, settings={"CDS_DATABASE_URL": url}) as server:
+        assert server.get("/health/ready").json()["parts"]["database"] == "not ready"
+        assert len(server.fire().json()["cards"]) == 1, "the card goes out"
+        (tmp_path / "later").mkdir()
+        until(lambda: server.get("/health/ready").status_code == 200, "it mends itself")
+        server.end()
+        assert "Traceback" not in server.log()
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
 
+from cds_service.addresses import is_loopback
 from cds_service.app import CANARY, create_app
 from cds_service.canary import Canary
 from cds_service.commands.cores import usable_cores
 from cds_service.commands.refusal import Refusal, settings_in_force
-from cds_service.commands.server import Options, Server, can_listen, is_loopback
-from cds_service.database import open_database, upgrade
+from cds_service.commands.server import Options, Server, can_listen
 from cds_service.errors import KnowledgeError
 from cds_service.logs import write_to_stderr
 from cds_service.metrics import Metrics, shared_by_workers
@@ -80,12 +79,7 @@ def serve(
 ) -> None:
     """Run the production server. SIGTERM ends it gracefully, SIGHUP reloads policy and clients."""
     settings = settings_in_force()
-    if settings.auth == "required":
-        raise Refusal(
-            "CDS_AUTH=required needs client authentication, which this version does not have yet."
-            " Set CDS_AUTH=off to serve on loopback."
-        )
-    if not is_loopback(host) and not open_to_network:
+    if settings.auth == "off" and not is_loopback(host) and not open_to_network:
         raise Refusal(
             f"CDS_AUTH=off listens on loopback only, not on {host}."
             " Add --open-to-network if everyone who can reach it may call it."
@@ -96,29 +90,35 @@ def serve(
         )
     write_to_stderr(settings.log_level, settings.log_format)
     folder = shared_by_workers()
+    options = Options(
+        host=host,
+        port=port,
+        workers=workers,
+        threads=threads,
+        largest_body=settings.max_body_bytes,
+        drain_seconds=drain_seconds,
+        graceful_seconds=graceful_seconds,
+        metrics_folder=folder,
+    )
     try:
-        server = _server(
-            settings,
-            Options(host, port, workers, threads, drain_seconds, graceful_seconds, folder),
-        )
-        _prepare_database(settings)
+        server = _server(settings, options)
     except BaseException:
         shutil.rmtree(folder)
         raise
-    _log.warning(
-        "Serving on http://%s:%d/cds-services without client authentication (CDS_AUTH=off).",
-        host,
-        port,
-    )
+    _log.warning(_greeting(settings, host, port))
+    if settings.hash_key is None:
+        _log.warning(
+            "CDS_HASH_KEY is not set: what is remembered of a patient ends with this process."
+        )
     server.run()
 
 
 def _server(settings: Settings, options: Options) -> Server:
-    """The server with its first application. Raises Refusal when knowledge or policy are wrong."""
+    """The server with its first application. Raises Refusal when knowledge, policy or clients are wrong."""
     metrics = Metrics()
-    # One key for all workers, and the same one after a reload.
-    key = settings.hash_key or secrets.token_bytes(_KEY_BYTES)
-    site = _Site(msgspec.structs.replace(settings, hash_key=key), metrics)
+    # No more places than threads, so that a client at its share leaves threads to the others.
+    places = min(settings.max_concurrent, options.threads)
+    site = _Site(msgspec.structs.replace(settings, max_concurrent=places), metrics)
     try:
         return Server(
             site, options, lambda outcome: metrics.reloads.labels(outcome).inc(), site.drain
@@ -127,12 +127,23 @@ def _server(settings: Settings, options: Options) -> Server:
         raise Refusal(str(error)) from error
 
 
+def _greeting(settings: Settings, host: str, port: int) -> str:
+    address = f"Serving on http://{host}:{port}/cds-services"
+    if settings.auth == "off":
+        return (
+            f"{address} WITHOUT client authentication (CDS_AUTH=off):"
+            " whoever reaches it may call. Not for patients."
+        )
+    return f"{address} for the clients in CDS_CLIENTS, who call {settings.base_url}/cds-services"
+
+
 class _Site:
     """Builds the application from the site's files, at start and at every reload."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._key = secrets.token_bytes(_KEY_BYTES)  # one for all workers, and after a reload
         self._started = False
         self._draining = mmap.mmap(-1, 1)  # one byte that all workers see
 
@@ -141,7 +152,12 @@ class _Site:
 
         At start a silenced rule leaves the service not ready; at a reload, what runs is better.
         """
-        app = create_app(self._settings, metrics=self._metrics, probes={"server": self._probe})
+        app = create_app(
+            self._settings,
+            random_key=self._key,
+            metrics=self._metrics,
+            probes={"server": self._probe},
+        )
         canary: Canary = app.extensions[CANARY]
         cause = canary.report().cause
         if cause and self._started:
@@ -155,14 +171,3 @@ class _Site:
 
     def _probe(self) -> str | None:
         return "it is about to stop" if self._draining[0] else None
-
-
-def _prepare_database(settings: Settings) -> None:
-    try:
-        engine = open_database(settings.database_url)
-        upgrade(engine)
-        engine.dispose()
-    except (SQLAlchemyError, ImportError) as error:
-        raise Refusal(
-            f"CDS_DATABASE_URL: the database cannot be opened ({type(error).__name__})."
-        ) from error

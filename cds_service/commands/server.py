@@ -1,4 +1,7 @@
-"""The production server: gunicorn with threads. It stops and reloads without dropping a request."""
+"""The production server: gunicorn with threads that no slow client can hold.
+
+It stops and reloads without dropping a request.
+"""
 
 import logging
 import select
@@ -6,7 +9,6 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +17,8 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import ThreadWorker
 
+from cds_service.commands.patient_worker import PatientWorker
 from cds_service.errors import KnowledgeError
 from cds_service.metrics import stop_counting
 
@@ -36,6 +38,8 @@ class Options(msgspec.Struct, frozen=True):
     port: int
     workers: int
     threads: int
+    largest_body: int
+    """In bytes."""
     drain_seconds: int
     """How long a stop goes on answering, not ready, until a proxy has noticed."""
     graceful_seconds: int
@@ -68,7 +72,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             "bind": f"{address}:{options.port}",
             "workers": options.workers,
             "threads": options.threads,
-            "worker_class": Worker,
+            "worker_class": type("Worker", (Worker,), {"largest_body": options.largest_body}),
             "preload_app": True,
             "timeout": _HUNG_WORKER_SECONDS,
             "graceful_timeout": options.graceful_seconds,
@@ -131,7 +135,7 @@ class _Master(Arbiter):  # type: ignore[misc]
         super().handle_term()
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class Worker(PatientWorker):
     """A worker that, before it stops, takes over the calls that the system accepted for it already.
 
     Those callers were told that they are connected; closing the socket on them would drop a request.
@@ -142,8 +146,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             super().set_accept_enabled(enabled)
             return
         for listener in self.sockets:
+            # One less than there is room for: the last is taken in place of one that waits already.
             while (
-                select.select([listener], [], [], 0)[0] and self.nr_conns < self.worker_connections
+                select.select([listener], [], [], 0)[0]
+                and self.nr_conns < self.worker_connections - 1
             ):
                 self.accept(listener)
         super().set_accept_enabled(False)
@@ -163,16 +169,6 @@ class _Log(Logger):  # type: ignore[misc]
 def _clear_up(metrics_folder: Path) -> None:
     stop_counting()
     shutil.rmtree(metrics_folder, ignore_errors=True)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach that address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def can_listen(host: str, port: int) -> bool:

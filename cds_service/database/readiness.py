@@ -2,29 +2,32 @@
 
 from collections.abc import Callable
 
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from cds_service.database import migrations
+from cds_service.database import schema
 
 
 def database_probe(engine: Engine) -> Callable[[], str | None]:
     """A probe of that database: None when it can be used, else why not, without its address."""
-    scripts = ScriptDirectory.from_config(migrations())
+    scripts = schema.scripts()
     known = {script.revision for script in scripts.walk_revisions()}
     needed = set(scripts.get_heads())
 
+    def behind() -> bool:
+        found = schema.found(engine)
+        # Ahead is not behind: while a new version is rolled out, the old one goes on.
+        return not needed <= found and known.issuperset(found)
+
     def probe() -> str | None:
         try:
-            with engine.connect() as connection:
-                current = MigrationContext.configure(connection).get_current_heads()
-        except SQLAlchemyError as error:
+            if behind() and engine.dialect.name == "sqlite":
+                schema.make_ready(engine)  # the file was out of reach at start
+            return _BEHIND if behind() else None
+        except (SQLAlchemyError, OSError) as error:
             return f"it cannot be reached ({type(error).__name__})"
-        # Ahead is not behind: while a new version is rolled out, the old one goes on.
-        if needed <= set(current) or not known.issuperset(current):
-            return None
-        return "its schema is behind this version: run `cds-service db upgrade`"
 
     return probe
+
+
+_BEHIND = "its schema is behind this version: run `cds-service db upgrade`"

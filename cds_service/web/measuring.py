@@ -7,7 +7,7 @@ from flask import Blueprint, Flask, Response, g, request
 
 from cds_service.decision import Decision
 from cds_service.errors import DataUnavailable, NotForThisAddress, ServiceError
-from cds_service.fhir.prefetch import KEYS
+from cds_service.fhir.templates import NAMES
 from cds_service.metrics import OTHER, Metrics
 from cds_service.networks import Network, listed
 from cds_service.offered_services import SERVICES
@@ -73,7 +73,7 @@ def _missing(where: str) -> str:
     if where.startswith("context.draftOrders"):
         return "draftOrders"
     key = where.removeprefix("prefetch.")
-    return key if key in KEYS else OTHER
+    return key if key in NAMES else OTHER
 
 
 def _count_decision(metrics: Metrics, decision: Decision) -> None:
