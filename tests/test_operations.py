@@ -709,9 +709,9 @@ def test_a_network_with_host_bits_is_no_network() -> None:
     assert networks(" ") == ()
     assert listed("192.168.3.4", networks("192.168.0.0/16"))
     assert not listed("unix:", networks("0.0.0.0/0, ::/0"))
-    for text in ("10.0.0.1/8", "proxy.example", "10.0.0.1;10.0.0.2"):
+    for wrong in ("10.0.0.1/8", "proxy.example", "10.0.0.1;10.0.0.2"):
         with pytest.raises(ValueError, match="addresses or networks such as"):
-            networks(text)
+            networks(wrong)
 
 
 # settings
