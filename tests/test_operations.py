@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from sqlalchemy import text
+from sqlalchemy import text as sql
 from werkzeug.serving import make_server
 
 from cds_service import canary, rulebook
@@ -153,7 +153,7 @@ def test_a_schema_ahead_of_this_version_is_no_reason_to_stop(postgresql: Postgre
     assert probe() is None
     for version, ready in (("9999", True), ("0001", False)):
         with engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+            connection.execute(sql("UPDATE alembic_version SET version_num = :v"), {"v": version})
         assert (probe() is None) is ready
     assert "db upgrade" in (probe() or "")
     engine.dispose()
