@@ -20,6 +20,7 @@ from cds_service.clients import OPEN, Client
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings
 from cds_service.web import problems, services
+from cds_service.web.pages import assets, knowledge, terminology
 
 
 def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -> Flask:
@@ -35,6 +36,12 @@ def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -
     app.register_blueprint(
         services.blueprint(advisor, _nobody_asked, today or _today, settings.max_body_bytes)
     )
+    for pages in (
+        assets.blueprint(),
+        knowledge.blueprint(advisor.rulebook),
+        terminology.blueprint(advisor.rulebook),
+    ):
+        app.register_blueprint(pages)
     problems.install(app)
     return app
 

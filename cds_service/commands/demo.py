@@ -1,11 +1,9 @@
 """The demonstration: the real service on loopback, and an EHR that fires hooks at it."""
 
-import json
 import logging
 import threading
 from collections.abc import Iterator
 from datetime import date
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import click
@@ -15,15 +13,18 @@ from rich.console import Console
 from rich.markup import escape
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from cds_service import rulebook
 from cds_service.app import create_app
+from cds_service.bundled_patients import chart
 from cds_service.commands import terminal
-from cds_service.commands.refusal import Refusal, settings_in_force
+from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
 from cds_service.ehr import Json, draft_order, hook_requests
 from cds_service.errors import KnowledgeError
+from cds_service.guidance import Advisor
 from cds_service.hooks.card import Card
 from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW
 from cds_service.settings import Settings
+from cds_service.web.pages import sandbox
+from cds_service.web.pages.visits import Exchange
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -64,15 +65,19 @@ def demo(port: int, once: bool) -> None:
 def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
     """Serve the bundled patients on loopback, show several cards, and stay up if asked."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    advisor = advisor_for(settings)
     app = create_app(settings, today=lambda: AS_OF)
+    ehr = _Ehr()
+    app.register_blueprint(sandbox.blueprint(advisor, ehr.send, lambda: AS_OF))
     server = _listen(app, port)
-    base = f"http://127.0.0.1:{server.server_port}"
+    base = ehr.base = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        for title, request in _hook_requests(settings):
-            _fire(console, base, title, request)
-        console.print(f"\nThe service answers at [bold]{base}/cds-services[/bold]", highlight=False)
+        for title, request in _hook_requests(advisor):
+            _fire(console, ehr, title, request)
+        console.print(f"\nOpen the sandbox EHR at [bold]{base}/[/bold]", highlight=False)
+        console.print(f"The service answers at [bold]{base}/cds-services[/bold]", highlight=False)
         console.print(f"It lives on {AS_OF.isoformat()}, the day of the bundled patients.")
         if stay:
             console.print("Press Ctrl-C to end it.")
@@ -92,24 +97,32 @@ def _listen(app: "WSGIApplication", port: int) -> BaseWSGIServer:
         ) from error
 
 
-def _hook_requests(settings: Settings) -> Iterator[tuple[str, Json]]:
-    book = rulebook.load(settings.canonical_url, settings.policy)
-    folder = resources.files("fhir_fixtures") / "patients"
+class _Ehr:
+    """The record system of the demonstration: posts to the service over HTTP."""
+
+    base = ""
+
+    def send(self, path: str, body: Json) -> Exchange:
+        """Post to a path of the service."""
+        response = requests.post(self.base + path, json=body, timeout=_TIMEOUT_SECONDS)
+        return Exchange(path, body, response.status_code, response.text)
+
+
+def _hook_requests(advisor: Advisor) -> Iterator[tuple[str, Json]]:
+    book = advisor.rulebook
     for name, drug in _SHOWN:
-        bundle = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         hook = ORDER_SIGN if drug else PATIENT_VIEW
         drafts = [draft_order(drug, book.drug_list)] if drug else []
         title = f"{name} · {hook}{f', {drug} drafted' if drug else ''}"
-        for request in hook_requests(bundle, hook, book.terminology, drafts):
+        for request in hook_requests(chart(name), hook, book.terminology, drafts):
             yield title, request
 
 
-def _fire(console: Console, base: str, title: str, request: Json) -> None:
-    response = requests.post(
-        f"{base}/cds-services/low-alp-{request['hook']}", json=request, timeout=_TIMEOUT_SECONDS
-    )
-    response.raise_for_status()
-    cards = [msgspec.convert(card, Card) for card in response.json()["cards"]]
+def _fire(console: Console, ehr: _Ehr, title: str, request: Json) -> None:
+    exchange = ehr.send(f"/cds-services/low-alp-{request['hook']}", request)
+    if not exchange.accepted or exchange.answer is None:
+        raise CannotStart(f"{title}: the service answered {exchange.status}")
+    cards = [msgspec.convert(card, Card) for card in exchange.answer["cards"]]
     console.rule(escape(title))
     terminal.show_cards(console, cards)
     if not cards:
