@@ -10,25 +10,35 @@ POST /cds-services/<id>
    ▼ hooks.card                                                              → JSON
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 
-from flask import Flask
+from flask import Blueprint, Flask
 
 from cds_service import rulebook
 from cds_service.clients import OPEN, Client
+from cds_service.database import open_database, upgrade
+from cds_service.database.smart_sessions import SmartSessions
+from cds_service.fhir.chart_reads import read_chart
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings
 from cds_service.web import problems, services
-from cds_service.web.pages import assets, knowledge, terminology
+from cds_service.web.pages import assets, knowledge, smart, terminology
 
 
-def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -> Flask:
+def create_app(
+    settings: Settings,
+    *,
+    today: Callable[[], date] | None = None,
+    clients: Sequence[Client] = (),
+) -> Flask:
     """A Flask application. `today` is the clock; tests and the demo give their own.
 
-    Raises KnowledgeError when the knowledge or the site policy is wrong.
+    `clients` with SMART links may launch the timeline. Raises KnowledgeError when the knowledge, the
+    site policy or a client is wrong.
     """
-    advisor = Advisor(rulebook.load(settings.canonical_url, settings.policy))
+    book = rulebook.load(settings.canonical_url, settings.policy)
+    advisor = Advisor(book, settings.base_url)
     app = Flask("cds_service", static_folder=None)
     # One byte more than is accepted: a body without a length is cut off there, and shows it.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
@@ -40,10 +50,25 @@ def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -
         assets.blueprint(),
         knowledge.blueprint(advisor.rulebook),
         terminology.blueprint(advisor.rulebook),
+        *_smart_app(settings, advisor, clients, today or _today),
     ):
         app.register_blueprint(pages)
     problems.install(app)
     return app
+
+
+def _smart_app(
+    settings: Settings, advisor: Advisor, clients: Sequence[Client], today: Callable[[], date]
+) -> Iterator[Blueprint]:
+    """The timeline as a SMART app, where any client has links to it."""
+    if not smart.check(clients, settings.base_url):
+        return
+    engine = open_database(settings.database_url)
+    upgrade(engine)
+    engine.dispose()  # each worker opens its own connections
+    sessions = SmartSessions(engine)
+    base_url = settings.base_url or ""
+    yield smart.blueprint(advisor, clients, sessions, read_chart, base_url, today)
 
 
 def _nobody_asked() -> Client:

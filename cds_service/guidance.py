@@ -14,7 +14,7 @@ from cds_service.errors import DataUnavailable
 from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.prefetch import collect
 from cds_service.fhir.reader import ReadingAids, read_record
-from cds_service.hooks.card import Action, Card, Coding, Response, Source, Suggestion
+from cds_service.hooks.card import Action, Card, Coding, Link, Response, Source, Suggestion
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.orders import DraftOrders
 from cds_service.record import PatientRecord
@@ -34,8 +34,10 @@ class Answer(msgspec.Struct, frozen=True):
 class Advisor:
     """Answers calls with one rulebook. Built once; safe to share between threads."""
 
-    def __init__(self, rulebook: Rulebook) -> None:
+    def __init__(self, rulebook: Rulebook, base_url: str | None = None) -> None:
+        """`base_url`: where this service is reached; needed for clients with SMART links only."""
         self.rulebook = rulebook
+        self._launch_url = f"{base_url}/smart/launch" if base_url else None
         self._drafts = DraftOrders(rulebook)
         self._fixed = {
             slug: fixed_text(situation, rulebook)
@@ -88,7 +90,10 @@ class Advisor:
             policy=self.rulebook.policy,
             explain=explain,
         )
-        return Answer(Response(self._cards(decision, request.encounter_id)), decision)
+        cards = self._cards(decision, request.encounter_id)
+        if client.smart_links and self._launch_url:
+            cards = tuple(_linked(card, request.hook, self._launch_url) for card in cards)
+        return Answer(Response(cards), decision)
 
     def _cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
         offered: set[str] = set()
@@ -163,6 +168,19 @@ class Advisor:
                 )
             )
         return tuple(suggestions), list(notes.values())
+
+
+def _linked(card: Card, hook: str, launch_url: str) -> Card:
+    """The card with the link that opens the timeline; it says from where, and nothing of the patient."""
+    assert card.extension is not None  # noqa: S101  (every card of ours names its situation)
+    came_from = {"hook": hook, "situation": card.extension[f"{_EXTENSION}situation"]}
+    link = Link(
+        label="ALP over time, with what may explain it",
+        url=launch_url,
+        type="smart",
+        appContext=msgspec.json.encode(came_from).decode(),
+    )
+    return msgspec.structs.replace(card, links=(link,))
 
 
 def _require_readable_alp(record: PatientRecord, sent: int) -> None:

@@ -21,6 +21,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     auth: Auth = "required"
     policy: Path | None = None
+    base_url: str | None = None
     canonical_url: str = "https://low-alp-cds.example"
     database_url: str = "sqlite:///low-alp-cds.sqlite3"
     hash_key: bytes | None = None
@@ -81,6 +82,10 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _url_if_given(text: str) -> str | None:
+    return _url(text) if text else None
+
+
 def _database(text: str) -> str:
     if not text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise ValueError("a URL that begins with sqlite:/// or postgresql://")
@@ -120,6 +125,13 @@ SETTINGS = (
         "",
         _path,
         "path of a site policy TOML, laid over the built-in policy",
+    ),
+    Setting(
+        "CDS_BASE_URL",
+        "base_url",
+        "",
+        _url_if_given,
+        "public base of this service, as record systems and browsers reach it; needed for SMART links",
     ),
     Setting(
         "CDS_CANONICAL_URL",

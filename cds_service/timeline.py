@@ -9,7 +9,7 @@ import msgspec
 
 from cds_service import words
 from cds_service.assessment import Assessment
-from cds_service.assessment.exposure import Window
+from cds_service.assessment.exposure import Window, spans
 from cds_service.assessment.judging import AlpValue, acute_periods
 from cds_service.phrases.series import limit, limit_source, value
 from cds_service.phrases.treatment import exposure_lines, span
@@ -62,7 +62,7 @@ class Mark(msgspec.Struct, frozen=True):
 class Span(msgspec.Struct, frozen=True):
     """A stretch of time in which ALP is read differently or not at all."""
 
-    kind: Literal["pregnancy", "acute illness"]
+    kind: Literal["pregnancy", "acute illness", "asfotase alfa"]
     start: date
     end: date
     remark: str
@@ -208,6 +208,11 @@ def _spans(a: Assessment) -> Iterator[Span]:
     for pregnancy in a.pregnancies:
         due = f"due {words.on(pregnancy.due)}" if pregnancy.due else "due date not recorded"
         yield Span("pregnancy", pregnancy.start, pregnancy.end, f"{due}; trimester limits apply")
+    after = a.policy.residual.asfotase_days
+    for window in spans(a.record.drugs, a.drugs, "asfotase", after):
+        remark = f"{span(window.use)}, with the {after} days after it; ALP is not counted"
+        begun = window.start or min((v.day.first for v in a.alp.values), default=a.as_of)
+        yield Span("asfotase alfa", begun, window.end or a.as_of, remark)
     days = a.policy.acute.days_after_stay
     for begun, ended in acute_periods(a.record, a.policy, a.as_of):
         remark = f"stay or operation with the {days} days after it; low ALP is not counted"

@@ -50,6 +50,17 @@ class CannotStart(RuntimeError):
     """The demonstration cannot run here; the text says why."""
 
 
+class Ehr:
+    """The record system of the demonstration: posts to the service over HTTP."""
+
+    base = ""
+
+    def send(self, path: str, body: Json) -> Exchange:
+        """Post to a path of the service."""
+        response = requests.post(self.base + path, json=body, timeout=_TIMEOUT_SECONDS)
+        return Exchange(path, body, response.status_code, response.text)
+
+
 @click.command()
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--once", is_flag=True, help="Print the cards and exit.")
@@ -65,11 +76,8 @@ def demo(port: int, once: bool) -> None:
 def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
     """Serve the bundled patients on loopback, show several cards, and stay up if asked."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    advisor = advisor_for(settings)
-    app = create_app(settings, today=lambda: AS_OF)
-    ehr = _Ehr()
-    app.register_blueprint(sandbox.blueprint(advisor, ehr.send, lambda: AS_OF))
-    server = _listen(app, port)
+    advisor, ehr = advisor_for(settings), Ehr()
+    server = _listen(sandbox_app(settings, advisor, ehr), port)
     base = ehr.base = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -88,6 +96,13 @@ def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
         server.shutdown()
 
 
+def sandbox_app(settings: Settings, advisor: Advisor, ehr: Ehr) -> "WSGIApplication":
+    """The service as it is in production, and beside it the pages of the sandbox EHR."""
+    app = create_app(settings, today=lambda: AS_OF)
+    app.register_blueprint(sandbox.blueprint(advisor, ehr.send, lambda: AS_OF))
+    return app
+
+
 def _listen(app: "WSGIApplication", port: int) -> BaseWSGIServer:
     try:
         return make_server("127.0.0.1", port, app, threaded=True)
@@ -95,17 +110,6 @@ def _listen(app: "WSGIApplication", port: int) -> BaseWSGIServer:
         raise CannotStart(
             f"port {port} is taken; name another with --port (0 takes any free one)"
         ) from error
-
-
-class _Ehr:
-    """The record system of the demonstration: posts to the service over HTTP."""
-
-    base = ""
-
-    def send(self, path: str, body: Json) -> Exchange:
-        """Post to a path of the service."""
-        response = requests.post(self.base + path, json=body, timeout=_TIMEOUT_SECONDS)
-        return Exchange(path, body, response.status_code, response.text)
 
 
 def _hook_requests(advisor: Advisor) -> Iterator[tuple[str, Json]]:
@@ -118,7 +122,7 @@ def _hook_requests(advisor: Advisor) -> Iterator[tuple[str, Json]]:
             yield title, request
 
 
-def _fire(console: Console, ehr: _Ehr, title: str, request: Json) -> None:
+def _fire(console: Console, ehr: Ehr, title: str, request: Json) -> None:
     exchange = ehr.send(f"/cds-services/low-alp-{request['hook']}", request)
     if not exchange.accepted or exchange.answer is None:
         raise CannotStart(f"{title}: the service answered {exchange.status}")

@@ -37,7 +37,7 @@ _LOOKS = {
 _MARKS = {
     "work-up": _Look("Work-up", "star-diamond", "var(--chart-workup)", 12),
     "fracture": _Look("Fractures", "cross", "var(--chart-low)", 12),
-    "sign": _Look("Signs", "hexagon", "var(--chart-workup)", 12),
+    "sign": _Look("On record", "hexagon", "var(--chart-workup)", 12),
 }
 
 
@@ -192,7 +192,7 @@ def _bar(
 
 
 def _spans(spans: tuple[Span, ...]) -> Iterator[Json]:
-    for kind, shape in (("pregnancy", "-"), ("acute illness", "x")):
+    for kind, shape in (("pregnancy", "-"), ("acute illness", "x"), ("asfotase alfa", ".")):
         found = [s for s in spans if s.kind == kind]
         if found:
             trace = _bar(
@@ -266,7 +266,7 @@ def _scale(numbers: list[float]) -> Json:
     if not numbers:
         return {"range": [0, 100], "showticklabels": False}
     if max(numbers) > _MANY_TIMES * min(numbers):
-        return {"type": "log", "dtick": 1}
+        return {"type": "log", "dtick": 1, "title": {"text": "ALP (U/L), logarithmic"}}
     return {"range": [0, max(numbers) * 1.2]}
 
 

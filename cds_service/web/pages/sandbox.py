@@ -13,7 +13,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
 from cds_service import explain
-from cds_service.bundled_patients import chart, stories
+from cds_service.bundled_patients import Story, chart, stories
 from cds_service.ehr import draft_order, hook_requests
 from cds_service.errors import RequestError, ServiceError
 from cds_service.fhir.banner import Banner, banner
@@ -27,6 +27,12 @@ from cds_service.web.pages.security import protect
 from cds_service.web.pages.visits import Done, Exchange, Json, Send, Visit, Visits, new_id
 
 _LONGEST_COMMENT = 500
+_TO_BEGIN_WITH = (
+    "persistent-low-alp",
+    "low-before-antiresorptive",
+    "low-explained-by-antiresorptive",
+    "suspect-specimen",
+)
 
 
 def blueprint(advisor: Advisor, send: Send, today: Callable[[], date]) -> Blueprint:
@@ -154,13 +160,17 @@ def _known(name: str) -> None:
         raise PageNotFound("There is no such bundled patient.")
 
 
-def _groups() -> list[tuple[str, list[Any]]]:
-    """Patients of a situation first, then those that show a way of writing."""
-    of_situations = [
-        s for s in stories() if s.name in (s.situation, "denosumab-gap", "normal-alp", "oncology")
+def _groups() -> list[tuple[str, list[Story]]]:
+    """Some to begin with, then the other situations, then those that show a way of writing."""
+    begin = [s for name in _TO_BEGIN_WITH for s in stories() if s.name == name]
+    named = ("denosumab-gap", "normal-alp", "oncology")
+    rest = [s for s in stories() if s not in begin and s.name in (s.situation, *named)]
+    others = [s for s in stories() if s not in begin and s not in rest]
+    return [
+        ("Begin here", begin),
+        ("More patients", rest),
+        ("The same, as other systems write it", others),
     ]
-    others = [s for s in stories() if s not in of_situations]
-    return [("Patients", of_situations), ("The same, as other systems write it", others)]
 
 
 def _shown(visit: Visit, advisor: Advisor, as_of: date) -> dict[str, Any]:
