@@ -5,6 +5,7 @@ odd spellings included. A changed chart is whatever was typed; the service has t
 """
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -186,6 +187,8 @@ def _measured(value: str, unit: str, comparator: str = "") -> Json:
     try:
         number = float(value)
     except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
         return {"valueString": f"{value} {unit}".strip()}
     quantity: Json = {"value": int(number) if number.is_integer() else number}
     if unit:
