@@ -121,7 +121,9 @@ def test_links_within_lead_somewhere(service: Client) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_says_that_nobody_signed_it_off(service: Client, path: str) -> None:
-    assert "No clinician has signed this model off." in words(service.get(path).text)
+    told = f"Last clinical review: {BOOK.about.last_clinical_review}."
+    assert "no clinician has signed this model off" in told
+    assert told in words(service.get(path).text)
 
 
 def test_every_situation_stands_with_its_criterion_in_numbers(service: Client) -> None:

@@ -37,6 +37,10 @@ def blueprint(rulebook: Rulebook) -> Blueprint:
         "software_version": version("low-alp-cds"),
     }
 
+    routes.app_context_processor(
+        lambda: {"last_clinical_review": rulebook.about.last_clinical_review}
+    )
+
     def words(text: str) -> str:
         """Policy numbers put in; what only a patient can fill is named in angle marks."""
         return _PLACEHOLDER.sub(lambda m: in_force.get(m[1]) or f"‹{m[1].replace('_', ' ')}›", text)

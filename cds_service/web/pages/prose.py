@@ -6,6 +6,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+_BOX = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'
 
 
 def html(markdown: str) -> Markup:
@@ -14,7 +15,10 @@ def html(markdown: str) -> Markup:
     for token in tokens:
         _outward(token)
     assert isinstance(_markdown.renderer, RendererHTML)  # noqa: S101  (the only renderer there is)
-    return Markup(_markdown.renderer.render(tokens, _markdown.options, {}))  # noqa: S704
+    rendered = _markdown.renderer.render(tokens, _markdown.options, {})
+    # A wide table scrolls in a box of its own, which the keyboard reaches. No text holds a bare tag.
+    boxed = rendered.replace("<table>", f"{_BOX}<table>").replace("</table>", "</table></div>")
+    return Markup(boxed)  # noqa: S704  (made from tokens, every text of which is escaped)
 
 
 def _outward(token: Token) -> None:
