@@ -12,7 +12,7 @@ import requests
 from cds_service.bundled_patients import chart, stories
 from cds_service.commands.demo import Ehr
 from cds_service.guidance import Advisor
-from cds_service.web.pages import edits
+from cds_service.web.pages import edit_form, edits
 from cds_service.web.pages.visits import Exchange, Json, Visit, Visits
 from tests.sandbox_server import demonstration
 from tests.test_pages import parsed, words
@@ -268,7 +268,9 @@ def test_a_form_sent_back_as_it_was_changes_nothing(base: str, advisor: Advisor)
     for story in stories():
         bundle = chart(story.name)
         typed = {
-            f.name: f.value for line in edits.form(bundle, advisor.rulebook) for f in line.fields
+            f.name: f.value
+            for line in edit_form.form(bundle, advisor.rulebook)
+            for f in line.fields
         }
         assert edits.edited(bundle, typed, advisor.rulebook) == bundle
 

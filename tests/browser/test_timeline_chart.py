@@ -42,7 +42,7 @@ def test_hovering_tells_value_limit_and_verdict(visit: Visit) -> None:
                   box.y + a._size.t + a.yaxis._offset - a._size.t + a.yaxis.d2p(g.data[t].y[0])]; }"""
     )
     page.mouse.move(place[0], place[1])
-    text = page.locator(".hoverlayer").inner_text()
+    text = page.locator(".hoverlayer").text_content() or ""
     assert "29 Sep 2026: ALP 24 U/L" in text.replace("\n", " ")
     assert "acute illness" in text.replace("\n", " ")
 

@@ -12,16 +12,14 @@ import msgspec
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as Answer
 
-from cds_service import explain
 from cds_service.bundled_patients import Story, chart, stories
 from cds_service.ehr import draft_order, hook_requests
 from cds_service.errors import RequestError, ServiceError
 from cds_service.fhir.banner import Banner, banner
 from cds_service.guidance import Advisor
 from cds_service.hooks.request import HOOKS, ORDER_SELECT, ORDER_SIGN, PATIENT_VIEW, decode
-from cds_service.timeline import timeline
-from cds_service.web.pages import edits, prose
-from cds_service.web.pages.chart import drawable, figure
+from cds_service.web.pages import edit_form, edits, prose
+from cds_service.web.pages.explained import explained
 from cds_service.web.pages.refusals import PageNotFound, as_pages
 from cds_service.web.pages.security import protect
 from cds_service.web.pages.visits import Done, Exchange, Json, Send, Visit, Visits, new_id
@@ -184,9 +182,9 @@ def _shown(visit: Visit, advisor: Advisor, as_of: date) -> dict[str, Any]:
         "refused": _refused(visit.exchange),
         "done": {c["uuid"]: [d for d in visit.done if d.card == c["uuid"]] for c in cards(visit)},
         "drugs": [(key, d.label) for key, d in rulebook.drugs.items() if d.is_antiresorptive],
-        "lines": edits.form(chart(visit.patient), rulebook, visit.typed),
+        "lines": edit_form.form(chart(visit.patient), rulebook, visit.typed),
         "changed": any(name.startswith(("alp-", "drug-", "born")) for name in visit.typed),
-        "units": edits.UNITS,
+        "units": edit_form.UNITS,
         "as_of": as_of,
     }
     try:
@@ -194,14 +192,7 @@ def _shown(visit: Visit, advisor: Advisor, as_of: date) -> dict[str, Any]:
         decision = advisor.answer(call, as_of, explain=True).decision
     except ServiceError:
         return found  # the service refused this call, and the page shows what it said
-    line = timeline(decision.assessment)
-    return found | {
-        "t": line,
-        "figure": figure(line) if drawable(line) else None,
-        "facts": [*explain.facts(decision.assessment), *explain.gaps(decision.assessment)],
-        "rows": list(explain.rows(decision, rulebook)),
-        "silence": rulebook.situations[decision.silence.slug] if decision.silence else None,
-    }
+    return found | explained(decision, rulebook)
 
 
 def _who(visit: Visit) -> Banner:

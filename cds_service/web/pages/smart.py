@@ -13,13 +13,11 @@ from datetime import date
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from cds_service import explain
 from cds_service.clients import Client
 from cds_service.database.smart_sessions import SmartSessions
 from cds_service.errors import KnowledgeError, LaunchRefused, RequestError
@@ -29,9 +27,9 @@ from cds_service.fhir.prefetch import PATIENT, templates
 from cds_service.fhir.resources import FhirValue
 from cds_service.guidance import Advisor
 from cds_service.hooks.request import PATIENT_VIEW, HookRequest
-from cds_service.timeline import timeline
 from cds_service.web.pages import prose
-from cds_service.web.pages.chart import drawable, figure
+from cds_service.web.pages.cookies import Cookies
+from cds_service.web.pages.explained import explained
 from cds_service.web.pages.refusals import as_pages
 from cds_service.web.pages.security import protect
 
@@ -81,7 +79,7 @@ def blueprint(
     as_pages(routes)
     asked_of = templates(advisor.rulebook.terminology)
     redirect_uri = f"{base_url}/smart/callback"
-    cookies = _Cookies(base_url)
+    cookies = Cookies(base_url)
 
     @routes.get("/smart/launch")
     def launch() -> Response:
@@ -190,60 +188,15 @@ def _shown(
         prefetch=values,
     )
     answer = advisor.answer(call, as_of, explain=True)
-    line = timeline(answer.decision.assessment)
-    rulebook = advisor.rulebook
-    silence = answer.decision.silence
     patient = values[PATIENT]
     return {
         "who": banner(patient if isinstance(patient, msgspec.Raw) else b""),
         "as_of": as_of,
-        "t": line,
-        "figure": figure(line) if drawable(line) else None,
         "cards": [(card, prose.html(card.detail)) for card in answer.response.cards],
-        "silence": rulebook.situations[silence.slug] if silence else None,
-        "came_from": rulebook.situations.get(opened.came_from),
-        "facts": [
-            *explain.facts(answer.decision.assessment),
-            *explain.gaps(answer.decision.assessment),
-        ],
-        "rows": list(explain.rows(answer.decision, rulebook)),
+        "came_from": advisor.rulebook.situations.get(opened.came_from),
         "open_explanation": True,
+        **explained(answer.decision, advisor.rulebook),
     }
-
-
-class _Cookies:
-    """How secrets are put into the browser: over https also within a frame of another site's page.
-
-    A launch inside a frame is third-party to the browser, which sends only SameSite=None cookies there,
-    and those only over https. On loopback without TLS it is Lax: a page of its own, no frame.
-    """
-
-    def __init__(self, base_url: str) -> None:
-        parts = urlsplit(base_url)
-        self._secure = parts.scheme == "https"
-        self._prefix = parts.path.rstrip("/")
-
-    def put(self, answer: Response, name: str, secret: str, path: str, seconds: int) -> None:
-        answer.set_cookie(
-            name,
-            secret,
-            max_age=seconds,
-            path=self._prefix + path,
-            secure=self._secure,
-            httponly=True,
-            samesite="None" if self._secure else "Lax",
-            partitioned=self._secure,
-        )
-
-    def drop(self, answer: Response, name: str, path: str) -> None:
-        answer.delete_cookie(
-            name,
-            path=self._prefix + path,
-            secure=self._secure,
-            httponly=True,
-            samesite="None" if self._secure else "Lax",
-            partitioned=self._secure,
-        )
 
 
 def _parameter(name: str) -> str:
