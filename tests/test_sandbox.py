@@ -257,6 +257,26 @@ def test_a_refusal_of_the_service_is_shown(advisor: Advisor) -> None:
     assert "No card:" not in page
 
 
+def test_links_of_a_card_are_shown_as_a_record_system_shows_them(advisor: Advisor) -> None:
+    """LNK-3: absolute links open beside the chart; SMART links need a server that launches."""
+    links = [
+        {"label": "Guideline", "url": "https://example.org/g", "type": "absolute"},
+        {"label": "Timeline", "url": "https://cds.example/smart/launch", "type": "smart"},
+    ]
+
+    def send(ehr: Ehr, path: str, body: Json) -> Exchange:
+        came_back = ehr.send(path, body)
+        answer = came_back.answer or {}
+        answer["cards"][0]["links"] = links
+        return Exchange(path, body, came_back.status, json.dumps(answer))
+
+    with demonstration(advisor, send) as base:
+        page = opened(base, "persistent-low-alp")
+    assert "https://example.org/g" in parsed(page).links
+    assert "https://cds.example/smart/launch" not in parsed(page).links
+    assert "Timeline: a SMART app, which needs an authorization server" in words(page)
+
+
 def test_an_unknown_patient_is_not_there(base: str) -> None:
     assert requests.get(f"{base}/patients/nobody", timeout=20).status_code == 404
 

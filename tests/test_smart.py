@@ -21,6 +21,7 @@ from cds_service.database.smart_sessions import SMART_SESSIONS
 from cds_service.errors import EhrUnavailable, KnowledgeError, LaunchRefused
 from cds_service.fhir import outward, smart
 from cds_service.guidance import Advisor
+from cds_service.hooks.card import Link
 from cds_service.hooks.request import decode
 from cds_service.settings import Settings
 from tests.charts import REFERENCE, Json, fixture
@@ -494,6 +495,7 @@ def test_the_page_opens_from_the_record_system_only(browser: Browser, query: str
 
 
 def test_cards_carry_the_link_for_clients_that_have_it(advisor: Advisor) -> None:
+    """LNK-1, LNK-3, LNK-4"""
     linking = Advisor(advisor.rulebook, "https://cds.example")
     call = decode((FOLDER / "requests" / f"{NAME}.json").read_bytes(), ("patient-view",))
     client = Client("ward", smart_links=True)
@@ -504,6 +506,12 @@ def test_cards_carry_the_link_for_clients_that_have_it(advisor: Advisor) -> None
     assert json.loads(link.appContext or "") == {"hook": "patient-view", "situation": NAME}
     for other in (linking.answer(call, REFERENCE), advisor.answer(call, REFERENCE, client=client)):
         assert [c.links for c in other.response.cards] == [None]
+
+
+def test_app_context_goes_with_smart_links_only() -> None:
+    """LNK-4"""
+    with pytest.raises(ValueError, match="appContext"):
+        Link(label="x", url="https://example.org", type="absolute", appContext="{}")
 
 
 @pytest.mark.parametrize(

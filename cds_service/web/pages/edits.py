@@ -53,7 +53,7 @@ def _write_result(resource: Json, typed: Mapping[str, str], _: Rulebook) -> bool
         quantity = dict(resource.pop("valueQuantity", {}))
         text = resource.pop("valueString", "")
         value = typed.get("value", str(quantity.get("value", text)))
-        unit = typed.get("unit", str(quantity.get("unit", "")))
+        unit = typed.get("unit", str(quantity.get("unit", quantity.get("code", ""))))
         resource |= _measured(value, unit, str(quantity.get("comparator", "")))
     return True
 
