@@ -8,7 +8,7 @@ READY  := $(VENV)/.installed
 DRIVEN := $(VENV)/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser format bench clean
+.PHONY: help demo test test-browser fuzz format bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -25,6 +25,9 @@ test: $(READY) ## check format, lint, types, imports, and run every test
 
 test-browser: $(DRIVEN) ## try every page in the Chromium of this machine
 	$(BIN)/python -m pytest -q -n 2 tests/browser
+
+fuzz: $(READY) ## fuzz the service for some minutes, from its OpenAPI document and broken charts
+	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q -n 2 tests/test_fuzz.py
 
 format: $(READY) ## format the code and mend what lint can mend
 	$(BIN)/ruff format .

@@ -1,56 +1,62 @@
 """The application: one straight way from a call to its cards.
 
 POST /cds-services/<id>
-   │ web.services      read JSON                                             → HookRequest
-   │ fhir.prefetch     satisfied? null? OperationOutcome? omitted, or 412    → resources
+   │ web.services      who calls? read JSON                                  → HookRequest
+   │ gathering         fhir.prefetch: satisfied? null? OperationOutcome? omitted, so
+   │                   fhir.completing: searched for, where a row needs it; or 412       → resources
    │ fhir.reader       FHIR → facts, one entry at a time; names what it cannot read → PatientRecord
    │ assessment        ALP series, exposure, work-up, context                → Assessment   (pure)
    │ decision          first situation, by priority, that holds, and why     → Decision     (pure)
+   │ feedback_store    a card? set aside here, or seen by this user → decided once more with these facts
    │ guidance          decision + knowledge (words, orders, sources)         → Card
    ▼ hooks.card                                                              → JSON
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 
 from flask import Blueprint, Flask
 
-from cds_service import rulebook
-from cds_service.clients import OPEN, Client
-from cds_service.database import open_database, upgrade
+from cds_service import guidance
+from cds_service.clients import Client
+from cds_service.database import Engine
 from cds_service.database.smart_sessions import SmartSessions
-from cds_service.fhir.chart_reads import read_chart
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings
-from cds_service.web import problems, services
+from cds_service.web import description, feedback, problems, services, trust
+from cds_service.web.access import caller
 from cds_service.web.pages import assets, knowledge, smart, terminology
 
 
-def create_app(
-    settings: Settings,
-    *,
-    today: Callable[[], date] | None = None,
-    clients: Sequence[Client] = (),
-) -> Flask:
+def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -> Flask:
     """A Flask application. `today` is the clock; tests and the demo give their own.
 
-    `clients` with SMART links may launch the timeline. Raises KnowledgeError when the knowledge, the
-    site policy or a client is wrong.
+    Raises KnowledgeError when the knowledge, the site policy, settings or clients are wrong.
     """
-    book = rulebook.load(settings.canonical_url, settings.policy)
-    advisor = Advisor(book, settings.base_url)
+    trusted = trust.trusted_clients(settings)
+    key = settings.hash_key or secrets.token_bytes(32)
+    advisor, store = guidance.start_with_memory(settings, key)
     app = Flask("cds_service", static_folder=None)
     # One byte more than is accepted: a body without a length is cut off there, and shows it.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.url_map.merge_slashes = False
+    trust.install(app, settings, trusted, key, store.engine)
+    app.register_blueprint(description.blueprint())
     app.register_blueprint(
-        services.blueprint(advisor, _nobody_asked, today or _today, settings.max_body_bytes)
+        services.blueprint(
+            advisor, caller, today or _today, settings.max_body_bytes, settings.max_entries
+        )
     )
+    app.register_blueprint(
+        feedback.blueprint(store, caller, settings.max_body_bytes, settings.max_entries)
+    )
+    app.extensions["feedback_store"] = store
     for pages in (
         assets.blueprint(),
         knowledge.blueprint(advisor.rulebook),
         terminology.blueprint(advisor.rulebook),
-        *_smart_app(settings, advisor, clients, today or _today),
+        *_smart_app(settings, advisor, trusted.clients, store.engine, today or _today),
     ):
         app.register_blueprint(pages)
     problems.install(app)
@@ -58,22 +64,18 @@ def create_app(
 
 
 def _smart_app(
-    settings: Settings, advisor: Advisor, clients: Sequence[Client], today: Callable[[], date]
+    settings: Settings,
+    advisor: Advisor,
+    clients: tuple[Client, ...],
+    engine: Engine,
+    today: Callable[[], date],
 ) -> Iterator[Blueprint]:
     """The timeline as a SMART app, where any client has links to it."""
-    if not smart.check(clients, settings.base_url):
-        return
-    engine = open_database(settings.database_url)
-    upgrade(engine)
-    engine.dispose()  # each worker opens its own connections
-    sessions = SmartSessions(engine)
-    base_url = settings.base_url or ""
-    yield smart.blueprint(advisor, clients, sessions, read_chart, base_url, today)
-
-
-def _nobody_asked() -> Client:
-    """While client authentication is off, whoever calls is the one open client."""
-    return OPEN
+    if smart.check(clients, settings.base_url):
+        # Without memory: what is only looked at again is no card that went out.
+        shown = Advisor(advisor.rulebook, fhir=advisor.fhir)
+        sessions, base_url = SmartSessions(engine), settings.base_url or ""
+        yield smart.blueprint(shown, clients, sessions, base_url, today)
 
 
 def _today() -> date:

@@ -3,9 +3,13 @@
 import click
 
 from cds_service.commands.check import check
+from cds_service.commands.client import client
 from cds_service.commands.db import db
 from cds_service.commands.demo import demo
 from cds_service.commands.evaluate import evaluate
+from cds_service.commands.fire import fire
+from cds_service.commands.load import load
+from cds_service.commands.report import report
 from cds_service.commands.serve import serve
 
 
@@ -20,3 +24,7 @@ main.add_command(demo)
 main.add_command(evaluate)
 main.add_command(check)
 main.add_command(db)
+main.add_command(fire)
+main.add_command(load)
+main.add_command(report)
+main.add_command(client)

@@ -11,17 +11,28 @@ from cds_service.card_text.speaker import Speaker
 from cds_service.clients import OPEN, Client
 from cds_service.decision import Decision, Finding, decide
 from cds_service.errors import DataUnavailable
+from cds_service.feedback_store import FeedbackStore, Versions, open_store
+from cds_service.fhir.access import FhirAccess
+from cds_service.fhir.budget import Limits
 from cds_service.fhir.drafts import read_drafts
-from cds_service.fhir.prefetch import collect
 from cds_service.fhir.reader import ReadingAids, read_record
-from cds_service.hooks.card import Action, Card, Coding, Link, Response, Source, Suggestion
+from cds_service.gathering import Gathering
+from cds_service.hooks.card import (
+    EXTENSION,
+    Action,
+    Card,
+    Coding,
+    Link,
+    Response,
+    Source,
+    Suggestion,
+)
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.orders import DraftOrders
 from cds_service.record import PatientRecord
-from cds_service.rulebook import Rulebook
+from cds_service.rulebook import Rulebook, load
 from cds_service.rulebook.situation import Situation, conditions
-
-_EXTENSION = "org.low-alp-cds."
+from cds_service.settings import Settings
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -31,22 +42,71 @@ class Answer(msgspec.Struct, frozen=True):
     decision: Decision
 
 
+def start(settings: Settings) -> "Advisor":
+    """An advisor for these settings, its knowledge loaded and its draft orders checked.
+
+    Raises KnowledgeError when knowledge, site policy or a draft order is wrong.
+    """
+    fhir = FhirAccess(Limits(settings.fhir_timeout, settings.fhir_budget))
+    book = load(settings.canonical_url, settings.policy)
+    advisor = Advisor(book, fhir=fhir, base_url=settings.base_url)
+    advisor.drafts.check()
+    return advisor
+
+
+def start_with_memory(
+    settings: Settings, key: bytes, *, read_only: bool = False
+) -> tuple["Advisor", FeedbackStore]:
+    """The same with its memory. `key` is the secret of the pseudonyms; read only, it learns nothing.
+
+    Raises KnowledgeError as `start` does, and when the schema is not that of this version.
+    """
+    advisor = start(settings)
+    book = advisor.rulebook
+    store = open_store(settings.database_url, key, book.policy, versions(book), read_only=read_only)
+    remembering = Advisor(book, fhir=advisor.fhir, store=store, base_url=settings.base_url)
+    return remembering, store
+
+
+def versions(rulebook: Rulebook) -> Versions:
+    """What memory has to know of the rules."""
+    return Versions(rulebook.about.version, rulebook.order_system, rulebook.override_system)
+
+
 class Advisor:
     """Answers calls with one rulebook. Built once; safe to share between threads."""
 
-    def __init__(self, rulebook: Rulebook, base_url: str | None = None) -> None:
-        """`base_url`: where this service is reached; needed for clients with SMART links only."""
+    def __init__(
+        self,
+        rulebook: Rulebook,
+        *,
+        fhir: FhirAccess | None = None,
+        store: FeedbackStore | None = None,
+        base_url: str | None = None,
+    ) -> None:
+        """`fhir` is how FHIR servers are reached; without a `store` nothing is remembered.
+
+        `base_url`: where this service is reached; needed for clients with SMART links only.
+        """
         self.rulebook = rulebook
+        self.fhir = fhir or FhirAccess()
+        self._store = store
         self._launch_url = f"{base_url}/smart/launch" if base_url else None
-        self._drafts = DraftOrders(rulebook)
+        self.drafts = DraftOrders(rulebook)
         self._fixed = {
             slug: fixed_text(situation, rulebook)
             for slug, situation in rulebook.situations.items()
             if situation.kind != "silence"
         }
-        self._aids = ReadingAids(
+        self.aids = ReadingAids(
             rulebook.terminology, rulebook.units, rulebook.drug_list, rulebook.order_system
         )
+        self._gathering = Gathering(rulebook, self.aids, self.fhir)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._store is not None:
+            self._store.close()
 
     def answer(
         self,
@@ -55,16 +115,17 @@ class Advisor:
         *,
         client: Client = OPEN,
         explain: bool = False,
+        everything: bool = False,
     ) -> Answer:
-        """The cards for one call by `client`.
+        """The cards for one call by `client`; `everything` fetches also what no card needs.
 
-        Raises DataUnavailable when required data did not come with it.
+        Raises DataUnavailable when required data neither came with it nor can be had.
         """
-        data = collect(request.prefetch, request.patient_id, request.fhir_server)
+        data = self._gathering.gathered(request, as_of, client, everything=everything)
         record = read_record(
             data.patient,
             data.entries,
-            self._aids,
+            self.aids,
             unread=data.unread,
             unknown=data.unknown,
             fhir_server=request.fhir_server,
@@ -77,12 +138,33 @@ class Advisor:
                 request.selections,
                 request.patient_id,
                 data.entries,
-                self._aids,
+                self.aids,
                 request.fhir_server,
             )
             record = msgspec.structs.replace(record, orders=(*record.orders, *drafts.tests))
             call = msgspec.structs.replace(call, draft=drafts.draft)
-        decision = decide(
+        decision = self._decide(record, call, explain)
+        if self._store is None or decision.primary is None:
+            cards = self.cards(decision, request.encounter_id)
+            return Answer(Response(self._linked(cards, request.hook, client)), decision)
+        # Asked only when there is a card: most calls never wait for memory.
+        snoozes, shown = self._store.recall(client.name, request)
+        if snoozes or shown:
+            call = msgspec.structs.replace(call, snoozes=snoozes, shown=shown)
+            decision = self._decide(record, call, explain)
+        cards = self.cards(decision, request.encounter_id)
+        if cards:
+            self._store.remember(client.name, request, cards, decision.assessment)
+        return Answer(Response(self._linked(cards, request.hook, client)), decision)
+
+    def _linked(self, cards: tuple[Card, ...], hook: str, client: Client) -> tuple[Card, ...]:
+        """The cards with the link that opens the timeline, for a client that launches it."""
+        if not client.smart_links or self._launch_url is None:
+            return cards
+        return tuple(_linked(card, hook, self._launch_url) for card in cards)
+
+    def _decide(self, record: PatientRecord, call: Call, explain: bool) -> Decision:
+        return decide(
             record,
             call,
             rows=self.rulebook.rows,
@@ -90,12 +172,9 @@ class Advisor:
             policy=self.rulebook.policy,
             explain=explain,
         )
-        cards = self._cards(decision, request.encounter_id)
-        if client.smart_links and self._launch_url:
-            cards = tuple(_linked(card, request.hook, self._launch_url) for card in cards)
-        return Answer(Response(cards), decision)
 
-    def _cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
+    def cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
+        """The words and orders of a decision; none when it is silence."""
         offered: set[str] = set()
         findings = (decision.primary, decision.accompanying)
         return tuple(
@@ -133,8 +212,8 @@ class Advisor:
                 for code in situation.override_reasons
             ),
             extension={
-                f"{_EXTENSION}situation": finding.slug,
-                f"{_EXTENSION}knowledge-version": rulebook.about.version,
+                f"{EXTENSION}situation": finding.slug,
+                f"{EXTENSION}knowledge-version": rulebook.about.version,
             },
         )
 
@@ -152,13 +231,13 @@ class Advisor:
         for offer in situation.orders:
             if offer.code in offered or not speaker.holds(conditions(offer.when)):
                 continue
-            order = self._drafts[offer.code]
-            needless = self._drafts.needless(offer.code, a)
+            order = self.drafts[offer.code]
+            needless = self.drafts.needless(offer.code, a)
             if needless is not None:
                 notes[offer.code] = f"Not offered: {order.label} ({needless})."
                 continue
             offered.add(offer.code)
-            draft = self._drafts.draft(offer.code, a, encounter_id=encounter_id)
+            draft = self.drafts.draft(offer.code, a, encounter_id=encounter_id)
             suggestions.append(
                 Suggestion(
                     label=order.label,
@@ -173,7 +252,7 @@ class Advisor:
 def _linked(card: Card, hook: str, launch_url: str) -> Card:
     """The card with the link that opens the timeline; it says from where, and nothing of the patient."""
     assert card.extension is not None  # noqa: S101  (every card of ours names its situation)
-    came_from = {"hook": hook, "situation": card.extension[f"{_EXTENSION}situation"]}
+    came_from = {"hook": hook, "situation": card.extension[f"{EXTENSION}situation"]}
     link = Link(
         label="ALP over time, with what may explain it",
         url=launch_url,

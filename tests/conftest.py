@@ -1,5 +1,8 @@
 """A real service on a real port, on the reference day, shared by all tests of a worker."""
 
+import atexit
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,17 +17,20 @@ from cds_service.app import create_app
 from cds_service.ehr import hook_requests
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings
-from tests.charts import REFERENCE, Json, bundle
+from tests.charts import CANONICAL, REFERENCE, Json, bundle
+from tests.databases import database_url, postgresql
+from tests.remembering import memory, shared_memory
 
-CANONICAL = "https://low-alp-cds.example"
+__all__ = ["CANONICAL", "database_url", "memory", "postgresql", "shared_memory"]
 
 
 class Client:
     """An EHR that talks to the service over HTTP."""
 
-    def __init__(self, base: str, advisor: Advisor) -> None:
+    def __init__(self, base: str, advisor: Advisor, app: Any = None) -> None:
         self.base = base
         self.advisor = advisor
+        self.app = app
 
     def get(self, path: str, **options: Any) -> requests.Response:
         """GET an address of the service."""
@@ -65,6 +71,13 @@ def quickest(call: Callable[[], object]) -> float:
     return min(taken)
 
 
+def open_settings(**changes: Any) -> Settings:
+    """Authentication off, and a database of its own that ends with the tests."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Settings(auth="off", database_url=f"sqlite:///{folder}/memory.sqlite3", **changes)
+
+
 def slug(card: Json) -> str:
     """The situation of a card."""
     name: str = card["extension"]["org.low-alp-cds.situation"]
@@ -90,11 +103,11 @@ def advisor() -> Advisor:
 @pytest.fixture(scope="session")
 def service(advisor: Advisor) -> Iterator[Client]:
     """The service over HTTP, without authentication, on REFERENCE."""
-    app = create_app(Settings(auth="off"), today=lambda: REFERENCE)
+    app = create_app(open_settings(), today=lambda: REFERENCE)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield Client(f"http://127.0.0.1:{server.server_port}", advisor)
+    yield Client(f"http://127.0.0.1:{server.server_port}", advisor, app)
     server.shutdown()
     thread.join()
     server.server_close()

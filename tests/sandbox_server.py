@@ -8,8 +8,8 @@ from werkzeug.serving import make_server
 
 from cds_service.commands.demo import Ehr, sandbox_app
 from cds_service.guidance import Advisor
-from cds_service.settings import Settings
 from cds_service.web.pages.visits import Exchange, Json
+from tests.conftest import open_settings
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def demonstration(
 ) -> Iterator[str]:
     """Its base URL. `send` stands between the sandbox and the service, for answers it never gives."""
     ehr = Ehr() if send is None else _Between(send)
-    app = sandbox_app(Settings(auth="off"), advisor, ehr)
+    app = sandbox_app(open_settings(), advisor, ehr)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     ehr.base = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)

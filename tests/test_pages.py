@@ -17,9 +17,8 @@ from cds_service.errors import KnowledgeError
 from cds_service.offered_services import SERVICES
 from cds_service.phrases.policy import numbers
 from cds_service.rulebook import governance
-from cds_service.settings import Settings
 from cds_service.web.pages import prose
-from tests.conftest import CANONICAL, Client
+from tests.conftest import CANONICAL, Client, open_settings
 
 PAGES = (
     "/knowledge",
@@ -74,7 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Flask:
         '[[local_codes]]\nvalue_set = "alp-total"\nsystem = "urn:oid:1.2.3.4"\ncode = "ALP"\n',
         encoding="utf-8",
     )
-    settings = Settings(auth="off", policy=policy, canonical_url="https://terms.example")
+    settings = open_settings(policy=policy, canonical_url="https://terms.example")
     return create_app(settings)
 
 

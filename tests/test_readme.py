@@ -22,7 +22,7 @@ from tests.conftest import CANONICAL, Client
 from tests.readme_tables import BLOCKS, README, ROOT
 
 TEXT = README.read_text(encoding="utf-8")
-LONGEST = 450
+LONGEST = 700
 SERVED_AT = "http://127.0.0.1:8000"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROSE = _FENCE.sub("", TEXT)
@@ -174,6 +174,17 @@ def test_files_named_exist() -> None:
 def test_every_folder_of_the_package_is_told() -> None:
     folders = {p.parent for p in (ROOT / "cds_service").glob("*/*") if p.suffix != ".pyc"}
     assert {f"cds_service/{f.name}/" for f in folders} <= set(CODE)
+
+
+def test_every_threat_has_a_test_that_exists() -> None:
+    named = [c for c in CODE if c.startswith("test_")]
+    defined = {
+        name
+        for path in (ROOT / "tests").glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(named) >= 16
+    assert set(named) <= defined
 
 
 def test_links_resolve() -> None:

@@ -223,7 +223,7 @@ def test_feedback_that_the_service_does_not_take_is_shown_as_such(advisor: Advis
     with demonstration(advisor, send) as base:
         page = opened(base, "persistent-low-alp")
         after = answer(base, "persistent-low-alp", page, reason="already-evaluated")
-    assert "Feedback to the service: 404: this version has no feedback address" in words(after)
+    assert "Feedback to the service: 404: refused, so the service does not know" in words(after)
     assert 'class="answered failed"' in after
 
 

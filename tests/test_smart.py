@@ -25,10 +25,13 @@ from cds_service.hooks.card import Link
 from cds_service.hooks.request import decode
 from cds_service.settings import Settings
 from tests.charts import REFERENCE, Json, fixture
+from tests.conftest import open_settings
 from tests.make_fixtures import FOLDER
+from tests.signing import HASH_KEY, Signer, clients_file
 from tests.smart_ehr import ACCESS_TOKEN, CLIENT_ID, LAUNCH, Ehr, running
 
 NAME = "persistent-low-alp"
+WARD = Signer("https://ward.example")
 
 
 class Browser:
@@ -62,21 +65,32 @@ class Browser:
         return self.get(self.base + back.headers["Location"])
 
 
+def with_client(folder: Path, base_url: str | None, **keys: Any) -> Settings:
+    """Settings with one trusted client, which has these keys besides."""
+    ward = {"name": "ward", "issuer": WARD.issuer, "jwks": WARD.jwks(), **keys}
+    return Settings(
+        base_url=base_url,
+        clients=clients_file(folder, ward),
+        hash_key=HASH_KEY,
+        database_url=f"sqlite:///{folder}/memory.sqlite3",
+    )
+
+
 @contextmanager
 def service(iss: str, folder: Path, base_url: str | None = None, **more: Any) -> Iterator[str]:
     """The service with one client whose cards open the timeline."""
-    client = Client(
-        "ward", fhir_servers=(iss,), smart_links=True, smart_client_id=CLIENT_ID, **more
-    )
     # Bound first: the base URL that the service tells has to be the one it is reached at.
     server = make_server("127.0.0.1", 0, lambda *_: [], threaded=True)
     base = f"http://127.0.0.1:{server.server_port}"
-    settings = Settings(
-        auth="off",
-        base_url=base_url or base,
-        database_url=f"sqlite:///{folder}/memory.sqlite3",
+    settings = with_client(
+        folder,
+        base_url or base,
+        fhir_servers=[iss],
+        smart_links=True,
+        smart_client_id=CLIENT_ID,
+        **more,
     )
-    server.app = create_app(settings, today=lambda: REFERENCE, clients=[client])
+    server.app = create_app(settings, today=lambda: REFERENCE)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -154,9 +168,9 @@ def test_the_launch_asks_for_what_smart_says(browser: Browser, ehr: Ehr) -> None
         "redirect_uri": f"{browser.base}/smart/callback",
         "launch": LAUNCH,
         "scope": "launch openid fhirUser patient/Condition.rs patient/Encounter.rs"
-        " patient/MedicationAdministration.rs patient/MedicationDispense.rs"
+        " patient/Medication.rs patient/MedicationAdministration.rs patient/MedicationDispense.rs"
         " patient/MedicationRequest.rs patient/MedicationStatement.rs patient/Observation.rs"
-        " patient/Patient.rs patient/Procedure.rs patient/ServiceRequest.rs",
+        " patient/Patient.rs patient/Procedure.rs patient/ServiceRequest.rs patient/Specimen.rs",
         "aud": ehr.iss,
         "code_challenge_method": "S256",
     }
@@ -188,6 +202,9 @@ def test_the_token_goes_to_the_fhir_server_and_nowhere_else(
     assert not [text for text in told if ACCESS_TOKEN in text]
     messages = "\n".join(r.getMessage() for r in caplog.records if r.name.startswith("cds_service"))
     assert "smart opened client=ward" in messages
+    situation = f'"situation":"{NAME}"'
+    assert situation in messages  # the audit line names it, and no patient
+    messages = messages.replace(situation, "")
     assert not [word for word in (ACCESS_TOKEN, "code-1", NAME, "Whitcombe") if word in messages]
     stored = b"".join(p.read_bytes() for p in folder.iterdir())
     assert not [word for word in (ACCESS_TOKEN, NAME, "clinician-1") if word.encode() in stored]
@@ -213,7 +230,7 @@ def test_cookies_over_https_also_work_in_a_frame_of_the_record_system(
     ehr: Ehr, tmp_path: Path
 ) -> None:
     origin = "https://ehr.example"
-    with service(ehr.iss, tmp_path, "https://cds.example/low", frame_ancestors=(origin,)) as base:
+    with service(ehr.iss, tmp_path, "https://cds.example/low", frame_ancestors=[origin]) as base:
         answer = Browser(base).launch(ehr)
     cookie = answer.headers["Set-Cookie"]
     assert "Path=/low/smart" in cookie
@@ -309,7 +326,7 @@ def test_an_https_server_may_not_name_an_unencrypted_endpoint(endpoint: str) -> 
         json={"authorization_endpoint": "https://ehr.example/a", "token_endpoint": endpoint},
     )
     with pytest.raises(LaunchRefused, match="not https"):
-        smart.discover("https://ehr.example/fhir")
+        smart.discover(requests.Session(), "https://ehr.example/fhir")
 
 
 @responses.activate
@@ -320,7 +337,7 @@ def test_a_server_that_redirects_is_not_followed() -> None:
         headers={"Location": "https://elsewhere.example/"},
     )
     with pytest.raises(EhrUnavailable, match="302"):
-        smart.discover("https://ehr.example/fhir")
+        smart.discover(requests.Session(), "https://ehr.example/fhir")
 
 
 # --- what is refused on the way back ---
@@ -455,7 +472,7 @@ def test_a_token_that_is_not_accepted_ends_the_session(
 ) -> None:
     address = browser.base + browser.get(browser.authorized(ehr)).headers["Location"]
     kept = rows(folder)
-    ehr.statuses = {"Observation": 401}
+    ehr.statuses = {"Patient": 401, "Observation": 401}
     assert browser.get(address).status_code == 403
     assert rows(folder) == kept - 1
     ehr.statuses = {}
@@ -496,7 +513,7 @@ def test_the_page_opens_from_the_record_system_only(browser: Browser, query: str
 
 def test_cards_carry_the_link_for_clients_that_have_it(advisor: Advisor) -> None:
     """LNK-1, LNK-3, LNK-4"""
-    linking = Advisor(advisor.rulebook, "https://cds.example")
+    linking = Advisor(advisor.rulebook, base_url="https://cds.example")
     call = decode((FOLDER / "requests" / f"{NAME}.json").read_bytes(), ("patient-view",))
     client = Client("ward", smart_links=True)
     (card,) = linking.answer(call, REFERENCE, client=client).response.cards
@@ -515,25 +532,38 @@ def test_app_context_goes_with_smart_links_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "client, base_url, told",
+    "keys, base_url, told",
     [
-        (Client("ward", smart_links=True), "https://cds.example", "smart_client_id"),
+        ({"fhir_servers": ["https://ehr.example"]}, "https://cds.example", "smart_client_id"),
+        ({"smart_client_id": "x"}, "https://cds.example", "fhir_servers"),
         (
-            Client("ward", ("https://ehr.example",), smart_links=True, smart_client_id="x"),
+            {"smart_client_id": "x", "fhir_servers": ["10.0.0.0/8"]},
+            "https://cds.example",
+            "fhir_servers",
+        ),
+        (
+            {"smart_client_id": "x", "fhir_servers": ["https://ehr.example"]},
             None,
             "CDS_BASE_URL",
         ),
     ],
 )
 def test_half_a_configuration_refuses_to_start(
-    client: Client, base_url: str | None, told: str
+    keys: Json, base_url: str | None, told: str, tmp_path: Path
 ) -> None:
+    settings = with_client(tmp_path, base_url, smart_links=True, **keys)
     with pytest.raises(KnowledgeError, match=told):
-        create_app(Settings(auth="off", base_url=base_url), clients=[client])
+        create_app(settings)
+
+
+def test_origins_that_may_frame_the_page_are_checked(tmp_path: Path) -> None:
+    settings = with_client(tmp_path, "https://cds.example", frame_ancestors=["*"])
+    with pytest.raises(KnowledgeError, match="frame_ancestors"):
+        create_app(settings)
 
 
 def test_without_such_a_client_there_is_nothing_to_launch() -> None:
-    app = create_app(Settings(auth="off"))
+    app = create_app(open_settings())
     answer = app.test_client().get("/smart/launch?iss=https://ehr.example&launch=1")
     assert answer.status_code == 404
     assert answer.content_type == "application/json"

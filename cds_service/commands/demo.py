@@ -1,8 +1,9 @@
 """The demonstration: the real service on loopback, and an EHR that fires hooks at it."""
 
-import logging
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,11 @@ import msgspec
 import requests
 from rich.console import Console
 from rich.markup import escape
-from werkzeug.serving import BaseWSGIServer, make_server
 
 from cds_service.app import create_app
 from cds_service.bundled_patients import chart
 from cds_service.commands import terminal
+from cds_service.commands.loopback import CannotStart, serving
 from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
 from cds_service.ehr import Json, draft_order, hook_requests
 from cds_service.errors import KnowledgeError
@@ -46,10 +47,6 @@ _SHOWN = (
 _TIMEOUT_SECONDS = 10
 
 
-class CannotStart(RuntimeError):
-    """The demonstration cannot run here; the text says why."""
-
-
 class Ehr:
     """The record system of the demonstration: posts to the service over HTTP."""
 
@@ -66,34 +63,31 @@ class Ehr:
 @click.option("--once", is_flag=True, help="Print the cards and exit.")
 def demo(port: int, once: bool) -> None:
     """Start the service on loopback, fire hooks for bundled patients, and stay up."""
-    settings = msgspec.structs.replace(settings_in_force(), auth="off")
     try:
-        run(settings, Console(), port=port, stay=not once)
+        with tempfile.TemporaryDirectory() as folder:
+            memory = f"sqlite:///{folder}/demo.sqlite3"
+            settings = msgspec.structs.replace(settings_in_force(), auth="off", database_url=memory)
+            run(settings, Console(), port=port, stay=not once)
     except (CannotStart, KnowledgeError) as error:
         raise Refusal(str(error)) from error
 
 
 def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
     """Serve the bundled patients on loopback, show several cards, and stay up if asked."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     advisor, ehr = advisor_for(settings), Ehr()
-    server = _listen(sandbox_app(settings, advisor, ehr), port)
-    base = ehr.base = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    app = sandbox_app(settings, advisor, ehr)
+    with serving(app, port) as server, suppress(KeyboardInterrupt):
+        base = ehr.base = f"http://127.0.0.1:{server.server_port}"
         for title, request in _hook_requests(advisor):
             _fire(console, ehr, title, request)
         console.print(f"\nOpen the sandbox EHR at [bold]{base}/[/bold]", highlight=False)
         console.print(f"The service answers at [bold]{base}/cds-services[/bold]", highlight=False)
         console.print(f"It lives on {AS_OF.isoformat()}, the day of the bundled patients.")
-        if stay:
-            console.print("Press Ctrl-C to end it.")
-            thread.join()
-    except KeyboardInterrupt:
-        console.print("Ended.")
-    finally:
-        server.shutdown()
+        if not stay:
+            return
+        console.print("Press Ctrl-C to end it.")
+        threading.Event().wait()
+    console.print("Ended.")
 
 
 def sandbox_app(settings: Settings, advisor: Advisor, ehr: Ehr) -> "WSGIApplication":
@@ -101,15 +95,6 @@ def sandbox_app(settings: Settings, advisor: Advisor, ehr: Ehr) -> "WSGIApplicat
     app = create_app(settings, today=lambda: AS_OF)
     app.register_blueprint(sandbox.blueprint(advisor, ehr.send, lambda: AS_OF))
     return app
-
-
-def _listen(app: "WSGIApplication", port: int) -> BaseWSGIServer:
-    try:
-        return make_server("127.0.0.1", port, app, threaded=True)
-    except (OSError, SystemExit) as error:
-        raise CannotStart(
-            f"port {port} is taken; name another with --port (0 takes any free one)"
-        ) from error
 
 
 def _hook_requests(advisor: Advisor) -> Iterator[tuple[str, Json]]:

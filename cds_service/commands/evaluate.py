@@ -7,6 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 
+from cds_service.clients import OPEN, Client
 from cds_service.commands import terminal
 from cds_service.commands.inputs import Asked, BadInput, Case, cases
 from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
@@ -28,6 +29,10 @@ from cds_service.offered_services import SERVICES
 @click.option("--explain", is_flag=True, help="Say for every row why it holds or not.")
 @click.option("--draft", metavar="DRUG", help="Order this drug (alendronate, denosumab …).")
 @click.option("--end", is_flag=True, help="The drafted order ends the drug instead.")
+@click.option(
+    "--client",
+    help="Ask as this client, with what is remembered of the patient there (CDS_DATABASE_URL).",
+)
 def evaluate(
     files: tuple[str, ...],
     hook: str | None,
@@ -36,24 +41,33 @@ def evaluate(
     explain: bool,
     draft: str | None,
     end: bool,
+    client: str | None,
 ) -> None:
     """Cards for hook requests or patient Bundles: files, folders, or - for standard input."""
-    advisor = advisor_for(settings_in_force())
-    drug = _drafted(draft, end, advisor)
+    settings = settings_in_force()
+    if client is not None and settings.hash_key is None:
+        raise Refusal(
+            "--client needs CDS_HASH_KEY: without it nobody can tell whose cards are whose"
+        )
+    advisor = advisor_for(settings, settings.hash_key if client is not None else None)
+    caller = Client(client) if client is not None else OPEN
+    drug = drafted(draft, end, advisor)
     on = as_of.date() if as_of else None
     try:
         for case in cases(files, Asked(hook, drug, end), advisor.rulebook):
             day = on or case.taken or datetime.now(UTC).date()
-            answer = _answer(advisor, case, day, explain=explain)
+            answer = _answer(advisor, case, day, caller, explain=explain)
             if form == "json":
                 click.echo(msgspec.json.encode(_as_json(case, day, answer)))
             else:
                 _print(Console(), advisor, case, answer, explain=explain)
     except BadInput as error:
         raise Refusal(str(error)) from error
+    finally:
+        advisor.close()
 
 
-def _drafted(draft: str | None, end: bool, advisor: Advisor) -> str | None:
+def drafted(draft: str | None, end: bool, advisor: Advisor) -> str | None:
     """The key of the drug to draft, given by key or by any name of the list."""
     drugs = advisor.rulebook.drugs
     known = [key for key, drug in drugs.items() if drug.is_antiresorptive]
@@ -67,10 +81,10 @@ def _drafted(draft: str | None, end: bool, advisor: Advisor) -> str | None:
     return named.drug
 
 
-def _answer(advisor: Advisor, case: Case, day: date, *, explain: bool) -> Answer:
+def _answer(advisor: Advisor, case: Case, day: date, caller: Client, *, explain: bool) -> Answer:
     hooks = tuple(s.hook for s in SERVICES.values())
     try:
-        return advisor.answer(decode(case.body, hooks), day, explain=explain)
+        return advisor.answer(decode(case.body, hooks), day, client=caller, explain=explain)
     except ServiceError as error:
         raise BadInput(f"{case.name}: {error.diagnostics}") from error
 

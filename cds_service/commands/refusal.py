@@ -4,7 +4,7 @@ import os
 
 import click
 
-from cds_service import rulebook
+from cds_service import guidance
 from cds_service.errors import KnowledgeError
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings, from_environment
@@ -24,9 +24,14 @@ def settings_in_force() -> Settings:
         raise Refusal(str(error)) from error
 
 
-def advisor_for(settings: Settings) -> Advisor:
-    """The pipeline with the knowledge and policy in force. Raises Refusal when they are wrong."""
+def advisor_for(settings: Settings, key: bytes | None = None) -> Advisor:
+    """The pipeline with the knowledge and policy in force. Raises Refusal when they are wrong.
+
+    With a key it knows what is remembered, and adds nothing to it.
+    """
     try:
-        return Advisor(rulebook.load(settings.canonical_url, settings.policy))
+        if key is None:
+            return guidance.start(settings)
+        return guidance.start_with_memory(settings, key, read_only=True)[0]
     except KnowledgeError as error:
         raise Refusal(str(error)) from error

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 
 import requests
-from requests.auth import AuthBase
 
 from cds_service.errors import EhrUnavailable
 
@@ -23,26 +22,15 @@ class Answered(Exception):
         self.status = status
 
 
-class Bearer(AuthBase):
-    """The access token, on this one request; without it requests would look for a .netrc."""
+def get(session: requests.Session, url: str, *, what: str) -> bytes:
+    """The body of a GET of JSON. Raises Answered, or EhrUnavailable naming `what` was asked for.
 
-    def __init__(self, token: str | None = None) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """The request with the token, or as it is."""
-        if self._token is not None:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
-def get(url: str, *, accept: str, token: str | None = None, what: str) -> bytes:
-    """The body of a GET. Raises Answered, or EhrUnavailable naming `what` was asked for."""
+    The session decides which addresses may be connected to.
+    """
     return _body(
-        lambda: requests.get(
+        lambda: session.get(
             url,
-            headers={"Accept": accept},
-            auth=Bearer(token),
+            headers={"Accept": "application/json"},
             timeout=TIMEOUT_SECONDS,
             allow_redirects=False,
             stream=True,
@@ -51,14 +39,13 @@ def get(url: str, *, accept: str, token: str | None = None, what: str) -> bytes:
     )
 
 
-def post_form(url: str, form: Mapping[str, str], *, what: str) -> bytes:
+def post_form(session: requests.Session, url: str, form: Mapping[str, str], *, what: str) -> bytes:
     """The body of the answer to a form. Raises as `get` does."""
     return _body(
-        lambda: requests.post(
+        lambda: session.post(
             url,
             data=dict(form),
             headers={"Accept": "application/json"},
-            auth=Bearer(),
             timeout=TIMEOUT_SECONDS,
             allow_redirects=False,
             stream=True,

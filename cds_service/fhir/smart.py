@@ -12,10 +12,12 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+import requests
 
 from cds_service.errors import EhrUnavailable, LaunchRefused
 from cds_service.fhir import outward
 from cds_service.fhir.bundles import UNREADABLE
+from cds_service.fhir.grant import AccessToken
 from cds_service.fhir.references import FHIR_ID
 
 _USER = re.compile(
@@ -40,6 +42,7 @@ class Token(msgspec.Struct, frozen=True):
     access_token: str
     token_type: str
     patient: str | None = None
+    scope: str | None = None
     expires_in: int | None = None
     id_token: str | None = None
     appContext: Any = None
@@ -58,13 +61,11 @@ class Asked(msgspec.Struct, frozen=True):
     issuer: str | None
 
 
-def discover(iss: str) -> SmartServer:
+def discover(session: requests.Session, iss: str) -> SmartServer:
     """The authorization endpoints of a FHIR server. Raises EhrUnavailable, LaunchRefused."""
     what = "SMART configuration"
     try:
-        body = outward.get(
-            f"{iss}/.well-known/smart-configuration", accept="application/json", what=what
-        )
+        body = outward.get(session, f"{iss}/.well-known/smart-configuration", what=what)
         found = msgspec.json.decode(body, type=SmartServer)
     except outward.Answered as error:
         raise EhrUnavailable(
@@ -113,7 +114,7 @@ def authorization_url(
     return f"{server.authorization_endpoint}{joint}{urlencode(query)}"
 
 
-def redeem(code: str, asked: Asked, redirect_uri: str) -> Token:
+def redeem(session: requests.Session, code: str, asked: Asked, redirect_uri: str) -> Token:
     """The token for an authorization code, with a patient in it. Raises EhrUnavailable, LaunchRefused."""
     form = {
         "grant_type": "authorization_code",
@@ -125,7 +126,7 @@ def redeem(code: str, asked: Asked, redirect_uri: str) -> Token:
     what = "token"
     try:
         token = msgspec.json.decode(
-            outward.post_form(asked.token_endpoint, form, what=what), type=Token
+            outward.post_form(session, asked.token_endpoint, form, what=what), type=Token
         )
     except outward.Answered as error:
         raise EhrUnavailable(
@@ -135,7 +136,7 @@ def redeem(code: str, asked: Asked, redirect_uri: str) -> Token:
         raise EhrUnavailable(
             f"The record system's {what} is not as the specification has it."
         ) from error
-    if token.token_type.lower() != "bearer" or not token.access_token:
+    if token.token_type.lower() != "bearer" or not _is_bearer(token.access_token):
         raise EhrUnavailable("The record system's token is not a bearer token.")
     if token.patient is None or not FHIR_ID.fullmatch(token.patient):
         raise LaunchRefused("The record system did not say which patient is open.")
@@ -176,6 +177,14 @@ def app_context(token: Token) -> Mapping[str, Any]:
         except UNREADABLE:
             return {}  # another app's context: it says nothing to us
     return given if isinstance(given, dict) else {}
+
+
+def _is_bearer(text: str) -> bool:
+    try:
+        AccessToken(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _claims(id_token: str | None) -> Mapping[str, Any]:

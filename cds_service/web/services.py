@@ -9,11 +9,12 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from cds_service.clients import Client
-from cds_service.errors import BodyTooLarge, RequestError, UnknownService, UnsupportedMedia
 from cds_service.guidance import Advisor, Answer
 from cds_service.hooks import card
 from cds_service.hooks.request import decode
-from cds_service.offered_services import SERVICES, discovery
+from cds_service.offered_services import discovery
+from cds_service.web.audit import trail
+from cds_service.web.body import json_body, offered
 
 _log = logging.getLogger("cds_service")
 
@@ -23,14 +24,18 @@ def blueprint(
     authenticate: Callable[[], Client],
     today: Callable[[], date],
     max_bytes: int,
+    max_entries: int,
 ) -> Blueprint:
     """The routes of the CDS services. `authenticate` says who calls, or refuses."""
     routes = Blueprint("services", __name__)
-    document = msgspec.json.encode(discovery(advisor.rulebook.terminology))
+    terminology = advisor.rulebook.terminology
+    documents = {s: msgspec.json.encode(discovery(terminology, strict=s)) for s in (False, True)}
 
     @routes.get("/cds-services", strict_slashes=False)
     def discover() -> Response:
+        document = documents[authenticate().strict_discovery]
         response = Response(document, content_type="application/json")
+        response.headers["Cache-Control"] = "private, no-cache"
         response.add_etag()
         return response.make_conditional(request)  # type: ignore[return-value]
 
@@ -40,23 +45,11 @@ def blueprint(
     def call(service_id: str) -> Response:
         started = time.perf_counter()
         client = authenticate()
-        service = SERVICES.get(service_id)
-        if service is None:
-            raise UnknownService(
-                f"No such service; offered are {', '.join(SERVICES)} (see /cds-services)."
-            )
-        if request.mimetype != "application/json":
-            raise UnsupportedMedia("Send the call as Content-Type application/json.")
-        if request.content_encoding:
-            raise RequestError("Send the body without Content-Encoding.")
-        try:
-            body = request.get_data(cache=False)
-        except OSError as error:  # how the server reports a broken chunk or a client that left
-            raise RequestError("The body cannot be read to its end.") from error
-        if len(body) > max_bytes:
-            raise BodyTooLarge(f"The body is larger than the {max_bytes} bytes accepted here.")
-        hook_request = decode(body, (service.hook,))
+        service = offered(service_id)
+        hook_request = decode(json_body(max_bytes, max_entries), (service.hook,))
+        trail().asked(hook_request, client)
         answer = advisor.answer(hook_request, today(), client=client)
+        trail().decided(answer)
         _note(service.id, answer, started)
         return Response(card.encode(answer.response), content_type="application/json")
 
@@ -69,11 +62,12 @@ def _note(service_id: str, answer: Answer, started: float) -> None:
     situation = decision.primary or decision.silence
     beside = decision.accompanying
     _log.info(
-        "answered service=%s situation=%s level=%s cards=%d beside=%s shadow=%s"
+        "answered service=%s situation=%s level=%s quiet=%s cards=%d beside=%s shadow=%s"
         " unknown=%d unread=%d ms=%.1f",
         service_id,
         situation.slug if situation else "-",
         situation.level if situation else "-",
+        f"{decision.quiet.situation}/{decision.quiet.cause}" if decision.quiet else "-",
         len(answer.response.cards),
         beside.slug if beside else "-",
         ",".join(f.slug for f in decision.shadow) or "-",

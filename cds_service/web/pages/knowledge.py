@@ -8,7 +8,7 @@ import msgspec
 from flask import Blueprint, Response, render_template
 
 from cds_service.bundled_patients import Story, stories
-from cds_service.fhir.prefetch import templates
+from cds_service.fhir.templates import templates
 from cds_service.offered_services import SERVICES, SPECIFICATION
 from cds_service.phrases.policy import numbers
 from cds_service.policy import Policy

@@ -36,7 +36,7 @@ _TO_BEGIN_WITH = (
 def blueprint(advisor: Advisor, send: Send, today: Callable[[], date]) -> Blueprint:
     """The pages of the sandbox. `send` posts to the service, as a record system would."""
     routes = Blueprint("sandbox", __name__)
-    protect(routes, charts=True, private=True)
+    protect(routes, charts=True)
     as_pages(routes)
     visits = Visits()
     ehr = _Ehr(advisor, send)

@@ -10,19 +10,15 @@ from flask import Blueprint, Response
 _STYLES_OF_A_CHART = "'self' 'sha256-ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o='"
 
 
-def protect(
-    routes: Blueprint, *, charts: bool = False, private: bool = False, framed_by: Sequence[str] = ()
-) -> None:
-    """Put the headers on every answer of these routes.
+def protect(routes: Blueprint, *, charts: bool = False, framed_by: Sequence[str] = ()) -> None:
+    """Put the policy on every answer of these routes; all other headers are those of any answer.
 
-    `private`: about a patient, kept by no cache. `framed_by`: origins that may show them in a frame.
+    `framed_by`: origins that may show them in a frame.
     """
-    routes.after_request(_header_writer(charts=charts, private=private, framed_by=framed_by))
+    routes.after_request(_policy_writer(charts=charts, framed_by=framed_by))
 
 
-def _header_writer(
-    *, charts: bool, private: bool, framed_by: Sequence[str]
-) -> Callable[[Response], Response]:
+def _policy_writer(*, charts: bool, framed_by: Sequence[str]) -> Callable[[Response], Response]:
     styles = _STYLES_OF_A_CHART if charts else "'self'"
     ancestors = " ".join(framed_by) or "'none'"
     policy = "; ".join(
@@ -39,10 +35,6 @@ def _header_writer(
 
     def write(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = policy
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        if private:
-            response.headers["Cache-Control"] = "no-store"
         return response
 
     return write

@@ -25,19 +25,19 @@ def blueprint(rulebook: Rulebook) -> Blueprint:
     protect(routes)
     systems = code_systems(rulebook)
 
-    @routes.get("/fhir/ValueSet/<value_set_id>")
-    def value_set_(value_set_id: str) -> Response:
-        if value_set_id not in rulebook.terminology.value_sets:
+    @routes.get("/fhir/ValueSet/<resource_id>")
+    def value_set_(resource_id: str) -> Response:
+        if resource_id not in rulebook.terminology.value_sets:
             raise UnknownService(
                 "There is no such ValueSet; all are listed at /knowledge/value-sets."
             )
-        return _fhir("valueset", "ValueSet", value_set(value_set_id, rulebook))
+        return _fhir("valueset", "ValueSet", value_set(resource_id, rulebook))
 
-    @routes.get("/fhir/CodeSystem/<system_id>")
-    def code_system_(system_id: str) -> Response:
-        if system_id not in systems:
+    @routes.get("/fhir/CodeSystem/<resource_id>")
+    def code_system_(resource_id: str) -> Response:
+        if resource_id not in systems:
             raise UnknownService(f"There is no such CodeSystem; there are {', '.join(systems)}.")
-        return _fhir("codesystem", "CodeSystem", systems[system_id])
+        return _fhir("codesystem", "CodeSystem", systems[resource_id])
 
     return routes
 
