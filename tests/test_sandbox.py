@@ -227,13 +227,19 @@ def test_feedback_that_the_service_does_not_take_is_shown_as_such(advisor: Advis
     assert 'class="answered failed"' in after
 
 
-def test_feedback_goes_to_the_service_over_http(base: str) -> None:
-    page = opened(base, "persistent-low-alp")
-    after = answer(base, "persistent-low-alp", page, reason="already-evaluated")
+def test_feedback_goes_to_the_service_over_http(advisor: Advisor) -> None:
+    with demonstration(
+        advisor
+    ) as base:  # its own: what is set aside stays quiet for the tests after it
+        page = opened(base, "persistent-low-alp")
+        after = answer(base, "persistent-low-alp", page, reason="already-evaluated")
+        again = opened(base, "persistent-low-alp")
     found = _FEEDBACK.search(unescape(after))
     assert found is not None
     assert found[1] == "/cds-services/low-alp-patient-view/feedback"
     assert json.loads(found[2])["feedback"][0]["card"] == came(page)[1]["cards"][0]["uuid"]
+    assert "Feedback to the service: 200, taken" in words(after)
+    assert came(again)[1]["cards"] == []
 
 
 @pytest.mark.parametrize(
