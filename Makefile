@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+DRIVEN := $(VENV)/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz format bench clean
+.PHONY: help demo test test-browser fuzz format bench clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: $(READY) ## run the service on loopback with synthetic patients
 	@$(BIN)/cds-service demo
@@ -21,6 +22,9 @@ test: $(READY) ## check format, lint, types, imports, and run every test
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q -n 2
+
+test-browser: $(DRIVEN) ## try every page in the Chromium of this machine
+	$(BIN)/python -m pytest -q -n 2 tests/browser
 
 fuzz: $(READY) ## fuzz the service for some minutes, from its OpenAPI document and broken charts
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q -n 2 tests/test_fuzz.py
@@ -47,4 +51,9 @@ $(READY): pyproject.toml
 	@echo "Installing into $(VENV) ..."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(DRIVEN): $(READY)
+	@echo "Installing what drives a browser into $(VENV) ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev,browser]'
 	@touch $@

@@ -13,20 +13,24 @@ POST /cds-services/<id>
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 
-from flask import Flask
+from flask import Blueprint, Flask
 
 from cds_service import guidance, rulebook
 from cds_service.canary import Canary
+from cds_service.clients import Client
+from cds_service.database import Engine
 from cds_service.database.readiness import database_probe
+from cds_service.database.smart_sessions import SmartSessions
 from cds_service.guidance import Advisor
 from cds_service.metrics import Metrics
 from cds_service.settings import Settings
 from cds_service.web import description, feedback, operations, problems, services, trust
 from cds_service.web.access import caller
 from cds_service.web.health import Probe
+from cds_service.web.pages import assets, knowledge, smart, terminology
 
 NO_PROBES: Mapping[str, Probe] = {}
 CANARY = "canary"
@@ -77,6 +81,13 @@ def create_app(
         feedback.blueprint(store, caller, settings.max_body_bytes, settings.max_entries)
     )
     app.extensions["feedback_store"] = store
+    for pages in (
+        assets.blueprint(),
+        knowledge.blueprint(advisor.rulebook),
+        terminology.blueprint(advisor.rulebook),
+        *_smart_app(settings, advisor, trusted.clients, store.engine, today or _today),
+    ):
+        app.register_blueprint(pages)
     problems.install(app)
     return app
 
@@ -92,6 +103,21 @@ def _canary(advisor: Advisor, settings: Settings, metrics: Metrics) -> Canary:
 
 def _ready() -> None:
     return None
+
+
+def _smart_app(
+    settings: Settings,
+    advisor: Advisor,
+    clients: tuple[Client, ...],
+    engine: Engine,
+    today: Callable[[], date],
+) -> Iterator[Blueprint]:
+    """The timeline as a SMART app, where any client has links to it."""
+    if smart.check(clients, settings.base_url):
+        # Without memory: what is only looked at again is no card that went out.
+        shown = Advisor(advisor.rulebook, fhir=advisor.fhir)
+        sessions, base_url = SmartSessions(engine), settings.base_url or ""
+        yield smart.blueprint(shown, clients, sessions, base_url, today)
 
 
 def _today() -> date:

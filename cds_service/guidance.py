@@ -18,7 +18,16 @@ from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.reader import ReadingAids, read_record
 from cds_service.fhir.unknown_alp import observe_alp
 from cds_service.gathering import Gathering
-from cds_service.hooks.card import EXTENSION, Action, Card, Coding, Response, Source, Suggestion
+from cds_service.hooks.card import (
+    EXTENSION,
+    Action,
+    Card,
+    Coding,
+    Link,
+    Response,
+    Source,
+    Suggestion,
+)
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.observer import NOBODY, Observer
 from cds_service.orders import DraftOrders
@@ -42,7 +51,7 @@ def start(settings: Settings, observer: Observer = NOBODY) -> "Advisor":
     """
     fhir = FhirAccess(Limits(settings.fhir_timeout, settings.fhir_budget), observer)
     book = load(settings.canonical_url, settings.policy)
-    advisor = Advisor(book, fhir=fhir, observer=observer)
+    advisor = Advisor(book, fhir=fhir, observer=observer, base_url=settings.base_url)
     advisor.drafts.check()
     return advisor
 
@@ -64,7 +73,10 @@ def start_with_memory(
         read_only=read_only,
         observer=observer,
     )
-    return Advisor(book, fhir=advisor.fhir, store=store, observer=observer), store
+    remembering = Advisor(
+        book, fhir=advisor.fhir, store=store, observer=observer, base_url=settings.base_url
+    )
+    return remembering, store
 
 
 def versions(rulebook: Rulebook) -> Versions:
@@ -82,12 +94,17 @@ class Advisor:
         fhir: FhirAccess | None = None,
         store: FeedbackStore | None = None,
         observer: Observer = NOBODY,
+        base_url: str | None = None,
     ) -> None:
-        """`fhir` is how FHIR servers are reached; without a `store` nothing is remembered."""
+        """`fhir` is how FHIR servers are reached; without a `store` nothing is remembered.
+
+        `base_url`: where this service is reached; needed for clients with SMART links only.
+        """
         self.rulebook = rulebook
         self.fhir = fhir or FhirAccess()
         self._store = store
         self._observer = observer
+        self._launch_url = f"{base_url}/smart/launch" if base_url else None
         self.drafts = DraftOrders(rulebook)
         self._fixed = {
             slug: fixed_text(situation, rulebook)
@@ -111,12 +128,13 @@ class Advisor:
         *,
         client: Client = OPEN,
         explain: bool = False,
+        everything: bool = False,
     ) -> Answer:
-        """The cards for one call by `client`.
+        """The cards for one call by `client`; `everything` fetches also what no card needs.
 
         Raises DataUnavailable when required data neither came with it nor can be had.
         """
-        data = self._gathering.gathered(request, as_of, client)
+        data = self._gathering.gathered(request, as_of, client, everything=everything)
         record = read_record(
             data.patient,
             data.entries,
@@ -141,7 +159,8 @@ class Advisor:
             call = msgspec.structs.replace(call, draft=drafts.draft)
         decision = self._decide(record, call, explain)
         if self._store is None or decision.primary is None:
-            return Answer(Response(self.cards(decision, request.encounter_id)), decision)
+            cards = self.cards(decision, request.encounter_id)
+            return Answer(Response(self._linked(cards, request.hook, client)), decision)
         # Asked only when there is a card: most calls never wait for memory.
         snoozes, shown = self._store.recall(client.name, request)
         if snoozes or shown:
@@ -150,7 +169,13 @@ class Advisor:
         cards = self.cards(decision, request.encounter_id)
         if cards:
             self._store.remember(client.name, request, cards, decision.assessment)
-        return Answer(Response(cards), decision)
+        return Answer(Response(self._linked(cards, request.hook, client)), decision)
+
+    def _linked(self, cards: tuple[Card, ...], hook: str, client: Client) -> tuple[Card, ...]:
+        """The cards with the link that opens the timeline, for a client that launches it."""
+        if not client.smart_links or self._launch_url is None:
+            return cards
+        return tuple(_linked(card, hook, self._launch_url) for card in cards)
 
     def _decide(self, record: PatientRecord, call: Call, explain: bool) -> Decision:
         return decide(
@@ -236,6 +261,19 @@ class Advisor:
                 )
             )
         return tuple(suggestions), list(notes.values())
+
+
+def _linked(card: Card, hook: str, launch_url: str) -> Card:
+    """The card with the link that opens the timeline; it says from where, and nothing of the patient."""
+    assert card.extension is not None  # noqa: S101  (every card of ours names its situation)
+    came_from = {"hook": hook, "situation": card.extension[f"{EXTENSION}situation"]}
+    link = Link(
+        label="ALP over time, with what may explain it",
+        url=launch_url,
+        type="smart",
+        appContext=msgspec.json.encode(came_from).decode(),
+    )
+    return msgspec.structs.replace(card, links=(link,))
 
 
 def _require_readable_alp(record: PatientRecord, sent: int) -> None:

@@ -190,7 +190,7 @@ SETTINGS = (
         "",
         _base,
         "public address of the service, as clients call it, without `/cds-services`; https, or http on"
-        " loopback. Tokens are made for it",
+        " loopback. Tokens are made for it, and SMART links lead to it",
     ),
     Setting("CDS_CLIENTS", "clients", "", _path, "path of the TOML of trusted clients"),
     Setting(

@@ -47,6 +47,8 @@ def test_a_client_with_every_key(tmp_path: Path) -> None:
         "fhir_servers": ["https://ehr.hospital.example/fhir", "10.1.0.0/16"],
         "cors_origins": ["https://ehr.hospital.example"],
         "smart_links": True,
+        "smart_client_id": "timeline",
+        "frame_ancestors": ["https://ehr.hospital.example"],
         "action_selection_behavior": ["any", "at-most-one"],
         "strict_discovery": True,
         "rate_per_minute": 5,

@@ -48,6 +48,10 @@ class FhirAccess:
         asked = FhirClient(session, base, token, budget, self._observer)
         return FhirServer(asked, grant.scopes if grant else Scopes(), self._threads())
 
+    def session_of(self, client: Client) -> requests.Session:
+        """Connections to whatever address this client's list lets us connect to."""
+        return self._pool(client.fhir_servers)[1]
+
     def close(self) -> None:
         """Let go of every connection."""
         with self._lock:

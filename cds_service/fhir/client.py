@@ -15,7 +15,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from cds_service.bases import Base
-from cds_service.fhir.budget import Budget, FetchFailed
+from cds_service.fhir.budget import Budget, FetchFailed, TokenRefused
 from cds_service.fhir.failures import retry_after, root_cause, timed_out, words
 from cds_service.fhir.grant import AccessToken
 from cds_service.fhir.templates import TYPES
@@ -201,7 +201,8 @@ class FhirClient:
 def _good(reply: _Reply, url: str) -> Answer:
     if reply.status != HTTPStatus.OK:
         meaning = _MEANINGS.get(reply.status)
-        raise FetchFailed(
+        failure = TokenRefused if reply.status == HTTPStatus.UNAUTHORIZED else FetchFailed
+        raise failure(
             f"the FHIR server answered {reply.status}" + (f" ({meaning})" if meaning else "")
         )
     kind = reply.headers.get("Content-Type", "").lower()
