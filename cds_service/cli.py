@@ -15,6 +15,7 @@ from cds_service.app import create_app
 from cds_service.commands import demo as demonstration
 from cds_service.commands import terminal
 from cds_service.commands.inputs import Asked, BadInput, Case, cases
+from cds_service.commands.screen import screen
 from cds_service.commands.server import Server, can_listen, is_loopback
 from cds_service.errors import KnowledgeError, ServiceError
 from cds_service.guidance import Advisor, Answer
@@ -28,6 +29,9 @@ from cds_service.settings import Settings, from_environment
 @click.version_option(package_name="low-alp-cds", prog_name="cds-service")
 def main() -> None:
     """Advice on low ALP and antiresorptive drugs, as CDS Hooks cards."""
+
+
+main.add_command(screen)
 
 
 @main.command()

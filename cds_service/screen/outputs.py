@@ -1,0 +1,96 @@
+"""The files of a finished run: each appears whole or not at all, the run record last."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from cds_service.rulebook import Rulebook
+from cds_service.screen.fhir_output import measure_report, patient_list
+from cds_service.screen.plan import Plan
+from cds_service.screen.report import report
+from cds_service.screen.results import Results
+from cds_service.screen.run_record import inputs_of, run_record
+from cds_service.screen.sections import sections
+from cds_service.screen.sources import Source
+from cds_service.screen.spool import Spool
+from cds_service.screen.tally import Tally, tally
+from cds_service.screen.worklist import write_explanations, write_worklist
+
+RUN_RECORD = "run.json"
+FILES = (
+    "worklist.csv",
+    "worklist.parquet",
+    "explanations.ndjson",
+    "measure-report.json",
+    "list.json",
+    "rejects.ndjson",
+    "report.html",
+    RUN_RECORD,
+)
+
+
+def write_outputs(
+    plan: Plan,
+    books: Sequence[Rulebook],
+    sources: Sequence[Source],
+    spool: Spool,
+    results: Results,
+    folder: Path,
+    work: Path,
+) -> Tally:
+    """Write every file beside its final name, then move all there, the run record last."""
+    ready = work / "outputs"
+    ready.mkdir(exist_ok=True)
+    counts = tally(results, len(books))
+    priorities = {slug: s.priority for slug, s in books[0].situations.items()}
+    write_worklist(results, plan, priorities, ready, work)
+    write_explanations(results, ready / "explanations.ndjson")
+    _write(ready / "measure-report.json", [measure_report(plan, books, counts)])
+    _write(ready / "list.json", [patient_list(plan, books[0], ready / "worklist.parquet")])
+    missing = _write_rejects(ready / "rejects.ndjson", sources, spool, results)
+    run = run_record(plan, books, inputs_of(sources, spool.segments()), counts, missing)
+    parts = list(sections(plan, books, counts))
+    _write(ready / "report.html", report(plan, parts, run))
+    record = msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n"
+    _write(ready / RUN_RECORD, [record.decode()])
+    for name in FILES:
+        (ready / name).replace(folder / name)
+    return counts
+
+
+def _write(path: Path, pieces: Iterable[str]) -> None:
+    _written(path, lambda file: file.writelines(p.encode() for p in pieces))
+
+
+def _write_rejects(path: Path, sources: Sequence[Source], spool: Spool, results: Results) -> int:
+    """What could not be used, and why. Returns for how many ids no Patient came."""
+    missing = 0
+
+    def rows() -> Iterator[bytes]:
+        nonlocal missing
+        for line in spool.rejects([s.name for s in sources]):
+            yield line + b"\n"
+        for found in results.missing():
+            missing += 1
+            row = {
+                "patient": found.patient,
+                "reason": "no Patient with this id came",
+                "resources": found.resources,
+            }
+            yield msgspec.json.encode(row) + b"\n"
+        for result in results:
+            for reason in result.refused:
+                yield msgspec.json.encode({"patient": result.patient, "reason": reason}) + b"\n"
+
+    _written(path, lambda file: file.writelines(rows()))
+    return missing
+
+
+def _written(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    with path.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,263 @@
+"""The parts of the report: each a sentence, a plot and the plain table of the same numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from cds_service.rulebook import Rulebook
+from cds_service.screen.plan import Plan
+from cds_service.screen.run_record import card_rows
+from cds_service.screen.suppression import per_thousand, shown
+from cds_service.screen.tally import PolicyTally, Tally, age_bands
+
+Cell = str | int | float | None
+INDICATORS = ("critical", "warning", "info")
+
+
+class Section(msgspec.Struct, frozen=True):
+    """One part of the report."""
+
+    title: str
+    text: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    figure: Mapping[str, Any] | None = None
+    """A plotly figure; None where a plot would say no more than the table."""
+
+
+def sections(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Iterator[Section]:
+    """The parts in the order in which they are read."""
+    for number, (book, policy) in enumerate(zip(books, counts.policies, strict=True)):
+        name = _policy_name(number, books)
+        yield _cards(plan, book, policy, counts, name)
+        if plan.replay is not None:
+            yield _months(plan, policy, name)
+            yield _repeats(plan, policy, name)
+        yield _groups(plan, policy, counts, name)
+    yield _naive(plan, books, counts)
+    if len(books) == 2:
+        yield _changes(plan, counts)
+    for number, policy in enumerate(counts.policies):
+        yield _silences(plan, books[number], policy, _policy_name(number, books))
+
+
+def _policy_name(number: int, books: Sequence[Rulebook]) -> str:
+    if len(books) == 1:
+        return ""
+    return f", policy {'AB'[number]} ({books[number].policy.version})"
+
+
+def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name: str) -> Section:
+    rows = card_rows(policy, counts, plan)
+    rates = [r for r in ("per1000Encounters", "per1000Orders") if any(r in row for row in rows)]
+    table = tuple(
+        (
+            book.situations[row["situation"]].title,
+            row["hook"],
+            row["indicator"],
+            row["cards"],
+            row["patients"],
+            row["per1000Patients"],
+            *(row.get(r, "") for r in rates),
+        )
+        for row in rows
+    )
+    bars = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": indicator,
+            "y": [_label(book, r) for r in rows if r["indicator"] == indicator],
+            "x": [r["cards"] or 0 for r in rows if r["indicator"] == indicator],
+            "meta": indicator,
+        }
+        for indicator in INDICATORS
+        if any(r["indicator"] == indicator for r in rows)
+    ]
+    labels = list(dict.fromkeys(_label(book, r) for r in rows))[::-1]
+    layout = {
+        "barmode": "stack",
+        "xaxis": {"title": {"text": "cards"}},
+        "yaxis": {"categoryorder": "array", "categoryarray": labels, "automargin": True},
+        "height": 140 + 30 * len(labels),
+    }
+    heads = {"per1000Encounters": "Per 1,000 encounters", "per1000Orders": "Per 1,000 orders"}
+    total = shown([policy.patients_with_card], plan.suppress_below)[0]
+    text = (
+        f"{_said(total, plan)} of {counts.patients:,} patients"
+        f" ({_said(per_thousand(total, counts.patients), plan)} per 1,000) would have had a card."
+    )
+    return Section(
+        f"Cards by situation and indicator{name}",
+        text,
+        (
+            *("Situation", "Hook", "Indicator", "Cards", "Patients", "Patients per 1,000"),
+            *(heads[r] for r in rates),
+        ),
+        table,
+        {"data": bars, "layout": layout} if bars else None,
+    )
+
+
+def _label(book: Rulebook, row: Mapping[str, Any]) -> str:
+    sign = " (order)" if row["hook"] == "order-sign" else ""
+    return f"{row['situation']}{sign}" if row["situation"] in book.situations else ""
+
+
+def _months(plan: Plan, policy: PolicyTally, name: str) -> Section:
+    months = sorted({month for month, _ in policy.by_month})
+    series = {
+        indicator: shown(
+            [
+                sum(
+                    n
+                    for (m, key), n in policy.by_month.items()
+                    if m == month and key[2] == indicator
+                )
+                for month in months
+            ],
+            plan.suppress_below,
+        )
+        for indicator in INDICATORS
+    }
+    bars = [
+        {"type": "bar", "name": i, "x": months, "y": [v or 0 for v in values], "meta": i}
+        for i, values in series.items()
+    ]
+    layout = {
+        "barmode": "stack",
+        "yaxis": {"title": {"text": "cards"}},
+        "xaxis": {"type": "category", "title": {"text": "month"}},
+    }
+    return Section(
+        f"Cards by month{name}",
+        "A first month stands out when nothing was shown before: old findings all come at once.",
+        ("Month", *INDICATORS),
+        tuple((m, *(series[i][n] for i in INDICATORS)) for n, m in enumerate(months)),
+        {"data": bars, "layout": layout} if months else None,
+    )
+
+
+def _repeats(plan: Plan, policy: PolicyTally, name: str) -> Section:
+    numbers = sorted(n for n in policy.cards_a_patient if n)
+    patients = shown([policy.cards_a_patient[n] for n in numbers], plan.suppress_below)
+    labels = [f"{n} or more" if n == 5 else str(n) for n in numbers]
+    again, snoozed = (shown([n], plan.suppress_below)[0] for n in (policy.again, policy.snoozed))
+    snooze = (
+        f" {_said(snoozed, plan)} more were not shown, because the same situation's card had been"
+        f" shown in the {plan.snooze_days} days before."
+        if plan.snooze_days
+        else " Nothing was snoozed: every card is counted each time."
+    )
+    bar = {"type": "bar", "x": labels, "y": [p or 0 for p in patients], "name": "patients"}
+    layout = {
+        "xaxis": {"type": "category", "title": {"text": "times that a card was shown"}},
+        "yaxis": {"title": {"text": "patients"}},
+    }
+    return Section(
+        f"How often again{name}",
+        f"{_said(again, plan)} cards repeated a situation already shown for the same patient.{snooze}",
+        ("Times shown", "Patients"),
+        tuple(zip(labels, patients, strict=True)),
+        {"data": [bar], "layout": layout} if numbers else None,
+    )
+
+
+def _groups(plan: Plan, policy: PolicyTally, counts: Tally, name: str) -> Section:
+    bands = [b for b in age_bands() if any(key[1] == b for key in counts.by_group)]
+    sexes = sorted({sex for sex, _ in counts.by_group})
+    keys = [(sex, band) for sex in sexes for band in bands if counts.by_group[sex, band]]
+    with_card = dict(
+        zip(
+            keys,
+            shown([policy.patients_by_group[k] for k in keys], plan.suppress_below),
+            strict=True,
+        )
+    )
+    of = dict(
+        zip(keys, shown([counts.by_group[k] for k in keys], plan.suppress_below), strict=True)
+    )
+    rates = {k: per_thousand(with_card[k], n) if (n := of[k]) else None for k in keys}
+    bars = [
+        {"type": "bar", "name": sex, "x": bands, "y": [rates.get((sex, b)) or 0 for b in bands]}
+        for sex in sexes
+    ]
+    layout = {
+        "barmode": "group",
+        "xaxis": {"type": "category", "title": {"text": "age in years"}},
+        "yaxis": {"title": {"text": "patients with a card, per 1,000"}},
+    }
+    return Section(
+        f"By age and sex{name}",
+        "Sex is the administrative gender on record. Few patients in a group make its rate uncertain.",
+        ("Sex", "Age", "Patients", "With a card", "Per 1,000"),
+        tuple(
+            (sex, band, of[sex, band], with_card[sex, band], rates[sex, band]) for sex, band in keys
+        ),
+        {"data": bars, "layout": layout} if keys else None,
+    )
+
+
+def _naive(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Section:
+    names = ["naive rule", *(f"policy {b.policy.version}" for b in books)]
+    alerts = [counts.naive_alerts, *(p.all_cards for p in counts.policies)]
+    patients = [counts.naive_patients, *(p.patients_with_card for p in counts.policies)]
+    cards, people = (shown(c, plan.suppress_below) for c in (alerts, patients))
+    span = "in the period" if plan.replay else "of the months that patient-view looks back"
+    none = (
+        " No result came with a printed limit, so the naive rule says nothing here."
+        if counts.alp and not counts.alp_with_limit
+        else ""
+    )
+    text = (
+        "The naive rule alerts on every ALP below the limit that the laboratory printed, whatever"
+        f" the circumstances. Counted {span}: {counts.alp:,} ALP results,"
+        f" {counts.alp_with_limit:,} with a printed limit.{none}"
+    )
+    bar = {"type": "bar", "x": names, "y": [c or 0 for c in cards], "name": "alerts or cards"}
+    return Section(
+        "Against the naive rule",
+        text,
+        ("Rule", "Alerts or cards", "Patients"),
+        tuple(zip(names, cards, people, strict=True)),
+        {"data": [bar], "layout": {"yaxis": {"title": {"text": "alerts or cards"}}}},
+    )
+
+
+def _changes(plan: Plan, counts: Tally) -> Section:
+    keys = sorted(counts.changes, key=lambda k: (k[0], -counts.changes[k], str(k)))
+    patients = shown([counts.changes[k] for k in keys], plan.suppress_below)
+    kinds = ("gains", "loses", "other card", "same card")
+    totals = shown(
+        [sum(counts.changes[k] for k in keys if k[0] == c) for c in kinds], plan.suppress_below
+    )
+    bar = {"type": "bar", "x": list(kinds), "y": [t or 0 for t in totals], "name": "patients"}
+    return Section(
+        "Policy A against policy B",
+        "Patients with a card under one of the two at least. A gains row has a card under B alone, a"
+        " loses row under A alone. The worklist gives the reason for each patient.",
+        ("Change", "Under A", "Under B", "Patients"),
+        tuple((k[0], k[1], k[2], p) for k, p in zip(keys, patients, strict=True)),
+        {"data": [bar], "layout": {"yaxis": {"title": {"text": "patients"}}}},
+    )
+
+
+def _silences(plan: Plan, book: Rulebook, policy: PolicyTally, name: str) -> Section:
+    slugs = sorted(policy.silences, key=lambda s: (-policy.silences[s], s))
+    times = shown([policy.silences[s] for s in slugs], plan.suppress_below)
+    rows = [(book.situations[s].title, s, n) for s, n in zip(slugs, times, strict=True)]
+    rows += [
+        (book.situations[s].title, f"{s} (in shadow)", n) for s, n in sorted(policy.shadow.items())
+    ]
+    return Section(
+        f"Why nothing was said{name}",
+        "How often each silence decided. Silence is no reassurance: the sensitivity of the rules is"
+        " unknown.",
+        ("Silence", "Name", "Times"),
+        tuple(rows),
+    )
+
+
+def _said(number: float | None, plan: Plan) -> str:
+    return f"fewer than {plan.suppress_below}" if number is None else f"{number:,}"

@@ -1,0 +1,168 @@
+"""The lines that matter, on disk, segment by segment; what was written is never read again from the source.
+
+A segment is about 64 MB of one source. Its files appear whole or not at all, and the file that says
+that it is complete comes last, so a run that was killed goes on with the next segment.
+"""
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from cds_service.screen.lines import Line, Reject
+from cds_service.screen.progress import Progress
+from cds_service.screen.sieve import Sieve
+from cds_service.screen.sources import Reading, Source
+
+SEGMENT_BYTES = 64 << 20
+KINDS = {"patient": 0, "resource": 1, "late": 2, "medication": 3}
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """What one part of one source held."""
+
+    source: int
+    end: int
+    """Bytes of the source up to here, unpacked."""
+    lines: int
+    kept: int
+    rejected: int
+    last: bool
+    """The source ends here."""
+    sha256: str | None = None
+    """Hash of the source's file; with its last segment only."""
+
+
+class Spool:
+    """A folder of segments."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def segments(self) -> list[Segment]:
+        """The complete segments, in order."""
+        found: list[Segment] = []
+        while (path := self._path(len(found), "json")).exists():
+            found.append(msgspec.json.decode(path.read_bytes(), type=Segment))
+        return found
+
+    def fill(self, sources: Sequence[Source], sieve: Sieve, progress: Progress) -> list[Segment]:
+        """Read every source to its end, from where an earlier run came to."""
+        done = self.segments()
+        for number, source in enumerate(sources):
+            own = [s for s in done if s.source == number]
+            if own and own[-1].last:
+                progress.advance(source.size)
+                continue
+            reading = Reading(source)
+            try:
+                reading.skip(own[-1].end if own else 0)
+                progress.advance(reading.raw_offset)
+                while not done or done[-1].source != number or not done[-1].last:
+                    done.append(self._segment(len(done), number, source, reading, sieve, progress))
+            finally:
+                reading.close()
+        return done
+
+    def rejects(self, names: Sequence[str]) -> Iterator[bytes]:
+        """Every rejected line with its file and reason, as JSON."""
+        for number, segment in enumerate(self.segments()):
+            if not segment.rejected:
+                continue
+            with self._path(number, "rejects.ndjson").open("rb") as lines:
+                for line in lines:
+                    reason, text = msgspec.json.decode(line)
+                    row = {"file": names[segment.source], "reason": reason, "line": text}
+                    yield msgspec.json.encode(row)
+
+    def _segment(
+        self,
+        number: int,
+        source_number: int,
+        source: Source,
+        reading: Reading,
+        sieve: Sieve,
+        progress: Progress,
+    ) -> Segment:
+        begun, raw_begun = reading.offset, reading.raw_offset
+        counts: Counter[str] = Counter()
+        writing = _Writing(self.folder)
+        try:
+            while reading.offset - begun < SEGMENT_BYTES:
+                block = reading.block()
+                if not block:
+                    break
+                counts["lines"] += block.count(b"\n")
+                found = sieve.document(block) if source.is_document else sieve.block(block)
+                for one in found:
+                    writing.add(one)
+                progress.advance(reading.raw_offset - raw_begun)
+                raw_begun = reading.raw_offset
+            ended = reading.offset - begun < SEGMENT_BYTES
+        finally:
+            writing.close()
+        for suffix in ("ndjson", "index.csv", "rejects.ndjson"):
+            (self.folder / f"next.{suffix}").replace(self._path(number, suffix))
+        segment = Segment(
+            source=source_number,
+            end=reading.offset,
+            lines=counts["lines"],
+            kept=writing.kept,
+            rejected=writing.rejected,
+            last=ended,
+            sha256=reading.sha256() if ended else None,
+        )
+        temporary = self.folder / "next.json"
+        temporary.write_bytes(msgspec.json.encode(segment))
+        temporary.replace(self._path(number, "json"))
+        return segment
+
+    def _path(self, number: int, suffix: str) -> Path:
+        return self.folder / f"{number:06d}.{suffix}"
+
+
+class _Writing:
+    """The files of one segment while it is being read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lines = (folder / "next.ndjson").open("wb", buffering=1 << 18)
+        self._index = (folder / "next.index.csv").open("w", encoding="ascii", newline="")
+        self._rejects = (folder / "next.rejects.ndjson").open("wb")
+        self._rows = csv.writer(self._index, lineterminator="\n")
+        self._offset = 0
+        self._run: list[str | int] = []
+        self.kept = 0
+        self.rejected = 0
+
+    def add(self, found: Line | Reject) -> None:
+        """Write one line; lines of one patient that follow each other share an index row."""
+        if isinstance(found, Reject):
+            text = found.content.decode(errors="replace")
+            self._rejects.write(msgspec.json.encode((found.reason, text)) + b"\n")
+            self.rejected += 1
+            return
+        self.kept += 1
+        size = self._lines.write(found.content) + self._lines.write(b"\n")
+        key: list[str | int] = [found.patient, KINDS[found.kind], found.refers, int(found.known)]
+        if self._run[:4] == key and not found.refers:
+            self._run[5] = int(self._run[5]) + size
+        else:
+            self._flush()
+            self._run = [*key, self._offset, size]
+        self._offset += size
+
+    def close(self) -> None:
+        """Everything is on its way to the disk."""
+        self._flush()
+        for file in (self._lines, self._index, self._rejects):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+
+    def _flush(self) -> None:
+        if self._run:
+            self._rows.writerow(self._run)
