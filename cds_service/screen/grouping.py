@@ -17,7 +17,7 @@ _INDEX = """
 CREATE TEMP MACRO index_rows(files) AS TABLE
 SELECT *, parse_filename(filename)[:6] AS segment
 FROM read_csv(files, auto_detect = false, header = false, delim = ',', quote = '', nullstr = '-',
-    filename = true, buffer_size = 4194304, columns = {
+    filename = true, buffer_size = 262144, max_line_size = 65536, columns = {
         'patient': 'VARCHAR', 'kind': 'TINYINT', 'refers': 'VARCHAR', 'known': 'TINYINT',
         'first': 'BIGINT', 'size': 'BIGINT'})
 """
@@ -75,7 +75,7 @@ def patient_lines(
 
 def count_patients(spool: Path) -> int:
     """How many patients the index names."""
-    with duckdb.connect(config={"threads": 1}) as connection:
+    with duckdb.connect(config={"threads": 1, "memory_limit": "64MB"}) as connection:
         connection.execute(_INDEX)
         found = connection.execute(_COUNT, {"files": _files(spool)}).fetchone()
     return int(found[0]) if found else 0

@@ -12,10 +12,8 @@ from cds_service.screen.fhir_output import measure_report, patient_list
 from cds_service.screen.plan import Plan
 from cds_service.screen.report import report
 from cds_service.screen.results import Results
-from cds_service.screen.run_record import inputs_of, run_record
+from cds_service.screen.run_record import Input, run_record
 from cds_service.screen.sections import sections
-from cds_service.screen.sources import Source
-from cds_service.screen.spool import Spool
 from cds_service.screen.tally import Tally, tally
 from cds_service.screen.worklist import write_explanations, write_worklist
 
@@ -32,11 +30,18 @@ FILES = (
 )
 
 
+class Read(msgspec.Struct, frozen=True):
+    """What an engine says of the sources it has read."""
+
+    inputs: Sequence[Input]
+    rejects: Iterable[bytes]
+    """Lines that could not be used, as JSON with file and reason, in the order of reading."""
+
+
 def write_outputs(
     plan: Plan,
     books: Sequence[Rulebook],
-    sources: Sequence[Source],
-    spool: Spool,
+    read: Read,
     results: Results,
     folder: Path,
     work: Path,
@@ -50,10 +55,10 @@ def write_outputs(
     write_explanations(results, ready / "explanations.ndjson")
     _write(ready / "measure-report.json", [measure_report(plan, books, counts)])
     _write(ready / "list.json", [patient_list(plan, books[0], ready / "worklist.parquet")])
-    missing = _write_rejects(ready / "rejects.ndjson", sources, spool, results)
-    run = run_record(plan, books, inputs_of(sources, spool.segments()), counts, missing)
+    missing = _write_rejects(ready / "rejects.ndjson", read.rejects, results)
+    run = run_record(plan, books, read.inputs, counts, missing)
     parts = list(sections(plan, books, counts))
-    _write(ready / "report.html", report(plan, parts, run))
+    _written(ready / "report.html", lambda file: file.writelines(report(plan, parts, run)))
     record = msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n"
     _write(ready / RUN_RECORD, [record.decode()])
     for name in FILES:
@@ -65,13 +70,13 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
     _written(path, lambda file: file.writelines(p.encode() for p in pieces))
 
 
-def _write_rejects(path: Path, sources: Sequence[Source], spool: Spool, results: Results) -> int:
+def _write_rejects(path: Path, rejects: Iterable[bytes], results: Results) -> int:
     """What could not be used, and why. Returns for how many ids no Patient came."""
     missing = 0
 
     def rows() -> Iterator[bytes]:
         nonlocal missing
-        for line in spool.rejects([s.name for s in sources]):
+        for line in rejects:
             yield line + b"\n"
         for found in results.missing():
             missing += 1

@@ -16,8 +16,8 @@ _AT = {
 }
 
 
-def report(plan: Plan, parts: Sequence[Section], run: Mapping[str, Any]) -> Iterator[str]:
-    """The text of the file, in pieces: the plotting library alone is some megabytes."""
+def report(plan: Plan, parts: Sequence[Section], run: Mapping[str, Any]) -> Iterator[bytes]:
+    """The file in pieces: the plotting library alone is some megabytes."""
     page = Template((resources.files("cds_service.screen") / "report.html").read_text("utf-8"))
     figures = {f"plot-{n}": p.figure for n, p in enumerate(parts) if p.figure is not None}
     before, after = page.safe_substitute(
@@ -28,15 +28,17 @@ def report(plan: Plan, parts: Sequence[Section], run: Mapping[str, Any]) -> Iter
         # Within a script element only `<` could end the text early.
         figures=json.dumps(figures).replace("<", "\\u003c"),
     ).split("$plotly")
-    yield before
-    yield _plotly()
-    yield after
+    yield before.encode()
+    yield from _plotly()
+    yield after.encode()
 
 
-def _plotly() -> str:
+def _plotly() -> Iterator[bytes]:
     # Only the script that the package carries is used: importing plotly itself would cost memory.
     library = resources.files("plotly") / "package_data" / "plotly.min.js"
-    return library.read_text(encoding="utf-8").replace("</script", "<\\/script")
+    with library.open("rb") as lines:
+        for line in lines:
+            yield line.replace(b"</script", b"<\\/script")
 
 
 def _title(plan: Plan) -> str:

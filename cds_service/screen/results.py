@@ -60,7 +60,7 @@ class Explanation(msgspec.Struct, frozen=True):
     """Outcome, title and reason."""
 
 
-class PatientResult(msgspec.Struct, frozen=True):
+class PatientResult(msgspec.Struct, frozen=True, tag="result", tag_field="kind"):
     """Everything that is counted or shown of one patient."""
 
     patient: str
@@ -91,13 +91,14 @@ class PatientResult(msgspec.Struct, frozen=True):
         return [t for t in self.told if t.answers[policy].shown]
 
 
-class Missing(msgspec.Struct, frozen=True):
+class Missing(msgspec.Struct, frozen=True, tag="missing", tag_field="kind"):
     """Resources whose Patient did not come."""
 
     patient: str
     resources: int
 
 
+_decode = msgspec.json.Decoder(PatientResult | Missing).decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -115,7 +116,8 @@ class Results:
             return ""
         with batches[-1].open("rb") as lines:
             *_, last = lines
-        return msgspec.json.decode(last, type=_Row).id
+        done: PatientResult | Missing = _decode(last)
+        return done.patient
 
     def add(self, rows: list[PatientResult | Missing]) -> None:
         """Keep the next batch."""
@@ -123,8 +125,7 @@ class Results:
         temporary = self._folder / "next"
         with temporary.open("wb") as file:
             for row in rows:
-                row_kind = "missing" if isinstance(row, Missing) else "result"
-                file.write(_encode({"id": row.patient, row_kind: row}) + b"\n")
+                file.write(_encode(row) + b"\n")
         temporary.replace(path)
 
     def __len__(self) -> int:
@@ -133,23 +134,16 @@ class Results:
 
     def __iter__(self) -> Iterator[PatientResult]:
         """Every patient's result, by id."""
-        return (row.result for row in self._rows() if row.result is not None)
+        return (row for row in self._rows() if isinstance(row, PatientResult))
 
     def missing(self) -> Iterator[Missing]:
         """Every id whose Patient did not come."""
-        return (row.missing for row in self._rows() if row.missing is not None)
+        return (row for row in self._rows() if isinstance(row, Missing))
 
-    def _rows(self) -> Iterator["_Row"]:
-        decode = msgspec.json.Decoder(_Row).decode
+    def _rows(self) -> Iterator[PatientResult | Missing]:
         for path in self._batches():
             with path.open("rb") as lines:
-                yield from map(decode, lines)
+                yield from map(_decode, lines)
 
     def _batches(self) -> list[Path]:
         return sorted(self._folder.glob("*.ndjson"))
-
-
-class _Row(msgspec.Struct, frozen=True):
-    id: str
-    result: PatientResult | None = None
-    missing: Missing | None = None

@@ -12,7 +12,7 @@ from cds_service import rulebook
 from cds_service.rulebook import Rulebook
 from cds_service.screen.grouping import count_patients, patient_lines
 from cds_service.screen.lines import LineReader
-from cds_service.screen.outputs import RUN_RECORD, write_outputs
+from cds_service.screen.outputs import RUN_RECORD, Read, write_outputs
 from cds_service.screen.patient import Asker, reading_aids
 from cds_service.screen.plan import Plan, ScreenError
 from cds_service.screen.progress import step
@@ -43,10 +43,11 @@ def screen(names: Sequence[str], plan: Plan, folder: Path, *, memory_mb: int = 6
         groups = patient_lines(
             spool.folder, work / "sorting", after=results.last_patient(), memory_mb=memory_mb
         )
-        for batch in _batches(asker.ask(g.patient, g.lines, g.late) for g in groups):
+        for batch in batches(asker.ask(g.patient, g.lines, g.late) for g in groups):
             results.add(batch)
             progress.advance(len(batch))
-    return finish(plan, books, sources, folder, work)
+    read = Read(spool.inputs(sources), spool.rejects([s.name for s in sources]))
+    return finish(plan, books, read, results, folder, work)
 
 
 def sieve_for(plan: Plan, books: Sequence[Rulebook]) -> Sieve:
@@ -87,22 +88,18 @@ def begin(folder: Path, sources: Sequence[Source], plan: Plan, books: Sequence[R
 
 
 def finish(
-    plan: Plan,
-    books: Sequence[Rulebook],
-    sources: Sequence[Source],
-    folder: Path,
-    work: Path,
+    plan: Plan, books: Sequence[Rulebook], read: Read, results: Results, folder: Path, work: Path
 ) -> Tally:
     """Write the outputs and clear away what the run kept."""
-    spool, results = Spool(work / "spool"), Results(work / "results")
-    counts = write_outputs(plan, books, sources, spool, results, folder, work)
+    counts = write_outputs(plan, books, read, results, folder, work)
     shutil.rmtree(work)
     return counts
 
 
-def _batches(
+def batches(
     answers: Iterable[PatientResult | Missing],
 ) -> Iterator[list[PatientResult | Missing]]:
+    """The answers in the portions in which they are kept."""
     remaining = iter(answers)
     while batch := list(islice(remaining, BATCH_PATIENTS)):
         yield batch

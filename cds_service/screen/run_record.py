@@ -5,11 +5,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cds_service.rulebook import Rulebook
 from cds_service.rulebook.files import site_changes
 from cds_service.screen.plan import Plan
-from cds_service.screen.sources import Source
-from cds_service.screen.spool import Segment
 from cds_service.screen.suppression import per_thousand, shown
 from cds_service.screen.tally import CardKey, PolicyTally, Tally
 
@@ -17,16 +17,27 @@ FORMAT = 1
 _SIGN = "order-sign"
 
 
+class Input(msgspec.Struct, frozen=True):
+    """One source file and what it held."""
+
+    file: str
+    bytes: int | None
+    sha256: str | None
+    """None where an engine reads from a place that this program cannot hash."""
+    lines: int
+    kept: int
+    rejected: int
+
+
 def run_record(
     plan: Plan,
     books: Sequence[Rulebook],
-    inputs: list[dict[str, Any]],
+    inputs: Sequence[Input],
     counts: Tally,
     missing_patients: int,
 ) -> dict[str, Any]:
     """The run as JSON. Nothing in it depends on the clock, the engine or an interruption."""
     first, last = plan.period
-    kept = sum(i["kept"] for i in inputs)
     return {
         "format": FORMAT,
         "program": version("low-alp-cds"),
@@ -39,13 +50,13 @@ def run_record(
             "snoozeDays": plan.snooze_days,
             "suppressBelow": plan.suppress_below,
         },
-        "inputs": inputs,
+        "inputs": [msgspec.structs.asdict(i) for i in inputs],
         "counts": {
             "patients": counts.patients,
-            "encounters": counts.views,
-            "orders": counts.signings,
-            "resourcesKept": kept,
-            "linesRejected": sum(i["rejected"] for i in inputs),
+            "viewMoments": counts.views,
+            "orderMoments": counts.signings,
+            "resourcesKept": sum(i.kept for i in inputs),
+            "linesRejected": sum(i.rejected for i in inputs),
             "patientsMissing": missing_patients,
             "entriesUnread": counts.unread,
             "momentsRefused": counts.refused,
@@ -56,24 +67,6 @@ def run_record(
             for book, policy, path in zip(books, counts.policies, plan.policy_paths, strict=True)
         ],
     }
-
-
-def inputs_of(sources: Sequence[Source], segments: Sequence[Segment]) -> list[dict[str, Any]]:
-    """Each source file with its hash and what it held."""
-    found = []
-    for number, source in enumerate(sources):
-        own = [s for s in segments if s.source == number]
-        found.append(
-            {
-                "file": source.name,
-                "bytes": source.size,
-                "sha256": own[-1].sha256,
-                "lines": sum(s.lines for s in own),
-                "kept": sum(s.kept for s in own),
-                "rejected": sum(s.rejected for s in own),
-            }
-        )
-    return found
 
 
 def _naive(counts: Tally, below: int) -> dict[str, Any]:
@@ -150,7 +143,11 @@ def _rate(key: CardKey, cards: int | None, counts: Tally, plan: Plan) -> dict[st
         return {}
     if key[0] == _SIGN:
         return {"per1000Orders": per_thousand(cards, counts.signings)}
-    return {"per1000Encounters": per_thousand(cards, counts.views)}
+    return {
+        "per1000Encounters" if plan.at == "encounter" else "per1000AlpMoments": per_thousand(
+            cards, counts.views
+        )
+    }
 
 
 def _named(counted: dict[str, int], below: int) -> dict[str, int | None]:

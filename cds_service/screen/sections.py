@@ -1,5 +1,6 @@
 """The parts of the report: each a sentence, a plot and the plain table of the same numbers."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from cds_service.screen.suppression import per_thousand, shown
 from cds_service.screen.tally import PolicyTally, Tally, age_bands
 
 Cell = str | int | float | None
+_MOST_MONTHS = 24
 INDICATORS = ("critical", "warning", "info")
 
 
@@ -50,7 +52,12 @@ def _policy_name(number: int, books: Sequence[Rulebook]) -> str:
 
 def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name: str) -> Section:
     rows = card_rows(policy, counts, plan)
-    rates = [r for r in ("per1000Encounters", "per1000Orders") if any(r in row for row in rows)]
+    heads = {
+        "per1000Encounters": "Per 1,000 encounters",
+        "per1000AlpMoments": "Per 1,000 times that an ALP came",
+        "per1000Orders": "Per 1,000 orders",
+    }
+    rates = [r for r in heads if any(r in row for row in rows)]
     table = tuple(
         (
             book.situations[row["situation"]].title,
@@ -82,7 +89,6 @@ def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name:
         "yaxis": {"categoryorder": "array", "categoryarray": labels, "automargin": True},
         "height": 140 + 30 * len(labels),
     }
-    heads = {"per1000Encounters": "Per 1,000 encounters", "per1000Orders": "Per 1,000 orders"}
     total = shown([policy.patients_with_card], plan.suppress_below)[0]
     text = (
         f"{_said(total, plan)} of {counts.patients:,} patients"
@@ -106,19 +112,12 @@ def _label(book: Rulebook, row: Mapping[str, Any]) -> str:
 
 
 def _months(plan: Plan, policy: PolicyTally, name: str) -> Section:
-    months = sorted({month for month, _ in policy.by_month})
+    unit, months = spans(plan)
+    counted: Counter[tuple[str, str]] = Counter()
+    for (month, key), cards in policy.by_month.items():
+        counted[month[: len(months[0])], key[2]] += cards
     series = {
-        indicator: shown(
-            [
-                sum(
-                    n
-                    for (m, key), n in policy.by_month.items()
-                    if m == month and key[2] == indicator
-                )
-                for month in months
-            ],
-            plan.suppress_below,
-        )
+        indicator: shown([counted[month, indicator] for month in months], plan.suppress_below)
         for indicator in INDICATORS
     }
     bars = [
@@ -128,15 +127,25 @@ def _months(plan: Plan, policy: PolicyTally, name: str) -> Section:
     layout = {
         "barmode": "stack",
         "yaxis": {"title": {"text": "cards"}},
-        "xaxis": {"type": "category", "title": {"text": "month"}},
+        "xaxis": {"type": "category", "title": {"text": unit}},
     }
     return Section(
-        f"Cards by month{name}",
-        "A first month stands out when nothing was shown before: old findings all come at once.",
-        ("Month", *INDICATORS),
+        f"Cards by {unit}{name}",
+        f"A first {unit} stands out when nothing was shown before: old findings all come at once.",
+        (unit.capitalize(), *INDICATORS),
         tuple((m, *(series[i][n] for i in INDICATORS)) for n, m in enumerate(months)),
         {"data": bars, "layout": layout} if months else None,
     )
+
+
+def spans(plan: Plan) -> tuple[str, list[str]]:
+    """Month or year, whichever gives a readable number of bars, and all of them in the period."""
+    first, last = plan.period
+    months = 12 * (last.year - first.year) + last.month - first.month + 1
+    if months > _MOST_MONTHS:
+        return "year", [str(year) for year in range(first.year, last.year + 1)]
+    starts = (first.month - 1 + n for n in range(months))
+    return "month", [f"{first.year + n // 12:04d}-{n % 12 + 1:02d}" for n in starts]
 
 
 def _repeats(plan: Plan, policy: PolicyTally, name: str) -> Section:

@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,7 +41,7 @@ def found(names: Sequence[str]) -> list[Source]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and _readable(p.name))
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and is_readable(p.name))
             if not inside:
                 raise ScreenError(
                     f"{name}: the folder holds no .ndjson, .jsonl or .json file, plain or .gz"
@@ -50,6 +50,11 @@ def found(names: Sequence[str]) -> list[Source]:
         else:
             files[path] = None
     return [_source(path) for path in files]
+
+
+def is_readable(name: str) -> bool:
+    """Whether a file within a folder is one to read."""
+    return _plain(name).endswith((*_LINES, *_DOCUMENTS)) and not name.startswith(".")
 
 
 class Reading:
@@ -149,16 +154,6 @@ class _Hashed(io.RawIOBase):
 
 def _plain(name: str) -> str:
     return name.lower().removesuffix(".gz")
-
-
-def _readable(name: str) -> bool:
-    return _plain(name).endswith((*_LINES, *_DOCUMENTS)) and not name.startswith(".")
-
-
-def blocks(reading: Reading) -> Iterator[bytes]:
-    """The rest of a source, block by block."""
-    while block := reading.block():
-        yield block
 
 
 def _source(path: Path) -> Source:

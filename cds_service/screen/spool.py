@@ -14,6 +14,7 @@ import msgspec
 
 from cds_service.screen.lines import Line, Reject
 from cds_service.screen.progress import Progress
+from cds_service.screen.run_record import Input
 from cds_service.screen.sieve import Sieve
 from cds_service.screen.sources import Reading, Source
 
@@ -67,6 +68,11 @@ class Spool:
             finally:
                 reading.close()
         return done
+
+    def inputs(self, sources: Sequence[Source]) -> list[Input]:
+        """What each source held."""
+        done = self.segments()
+        return [_input(s, [d for d in done if d.source == n]) for n, s in enumerate(sources)]
 
     def rejects(self, names: Sequence[str]) -> Iterator[bytes]:
         """Every rejected line with its file and reason, as JSON."""
@@ -123,6 +129,17 @@ class Spool:
 
     def _path(self, number: int, suffix: str) -> Path:
         return self.folder / f"{number:06d}.{suffix}"
+
+
+def _input(source: Source, own: Sequence[Segment]) -> Input:
+    return Input(
+        file=source.name,
+        bytes=source.size,
+        sha256=own[-1].sha256,
+        lines=sum(s.lines for s in own),
+        kept=sum(s.kept for s in own),
+        rejected=sum(s.rejected for s in own),
+    )
 
 
 class _Writing:
