@@ -98,7 +98,10 @@ def _gathered(
     has_patient = False
     for _, kind, segment, first, size, medication in rows:
         has_patient = has_patient or kind == _PATIENT
-        (late if kind == _LATE else lines).update(places.lines(segment, first, size))
+        if kind == _LATE:
+            late.update(places.lines(f"{segment}.late", first, size))
+        else:
+            lines.update(places.lines(segment, first, size))
         for place in (medication or "").split():
             where, begin, length = place.split(":")
             lines.update(places.lines(where, int(begin), int(length)))

@@ -4,7 +4,7 @@ Relevance is asked of the readers themselves, so that what they would read is ne
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -15,10 +15,13 @@ from cds_service.fhir.chart import ChartReader
 from cds_service.fhir.medications import MedicationReader
 from cds_service.fhir.reader import ReadingAids
 from cds_service.fhir.references import FHIR_ID, Referred, without_version
+from cds_service.fhir.resources import NOTHING
 from cds_service.screen.bundle import resources_of
 
 Kind = Literal["patient", "resource", "late", "medication"]
 
+_REMEMBERED = 10_000
+_PATIENT = re.compile(r"(?:[^?#]*/)?Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?")
 _SPOILED = re.compile(rb"edta|citrate|oxalate|fluoride|\\u00", re.IGNORECASE)
 
 
@@ -42,18 +45,24 @@ class Reject(msgspec.Struct, frozen=True):
     content: bytes
 
 
-class _Reference(msgspec.Struct, frozen=True):
+class _Reference(msgspec.Struct, frozen=True, gc=False):
     reference: str | None = None
 
 
-class _Head(msgspec.Struct, frozen=True):
+class _Head(msgspec.Struct, frozen=True, gc=False):
     resourceType: str | None = None
     id: str | None = None
     subject: _Reference | None = None
     patient: _Reference | None = None
-    medicationReference: _Reference | None = None
+    class_: msgspec.Raw = msgspec.field(default=NOTHING, name="class")
+    medicationCodeableConcept: msgspec.Raw = NOTHING
+    medicationReference: msgspec.Raw = NOTHING
+    medication: msgspec.Raw = NOTHING
+    contained: msgspec.Raw = NOTHING
 
 
+_Found = Sequence[Line | Reject]
+_NONE: _Found = ()
 _head = msgspec.json.Decoder(_Head)
 _medication = msgspec.json.Decoder(r.Medication)
 
@@ -66,7 +75,10 @@ class LineReader:
         self._aids = aids
         self._every_encounter = every_encounter
         self._drugs = [MedicationReader(a.drugs, Referred()) for a in aids]
-        self._special: Mapping[str, Callable[[_Head, bytes], Iterator[Line | Reject]]] = {
+        self._target, self._patient_id = "", ""
+        self._stays: dict[bytes, bool] = {}
+        self._concepts: dict[bytes, bool] = {}
+        self._special: Mapping[str, Callable[[_Head, bytes], _Found]] = {
             "Patient": self._patient,
             "Medication": self._medication,
             "MedicationStatement": self._drug_entry,
@@ -76,80 +88,95 @@ class LineReader:
             "Encounter": self._encounter,
             "Specimen": self._specimen,
             "Bundle": self._bundle,
+            "OperationOutcome": lambda head, line: _NONE,
         }
 
-    def read(self, line: bytes, *, late: bool) -> Iterator[Line | Reject]:
+    def read(self, line: bytes, *, late: bool) -> _Found:
         """The line as grouping needs it; nothing when no rule could use it."""
         try:
             line.decode()  # msgspec skips strings that nobody reads, bad UTF-8 and all
             head = _head.decode(line)
         except UNREADABLE as error:
-            yield Reject(_reason(error), line)
-            return
-        if head.resourceType is None:
-            yield Reject("it has no resourceType", line)
-            return
-        if head.resourceType not in r.READ_TYPES and head.resourceType != "Bundle":
-            return
-        special = self._special.get(head.resourceType)
+            return (Reject(_reason(error), line),)
+        kind = head.resourceType
+        if kind == "Observation":
+            return self._own(head, line, "late" if late else "resource")
+        if kind is None:
+            return (Reject("it has no resourceType", line),)
+        special = self._special.get(kind)
         if special is not None:
-            yield from special(head, line)
-        elif head.resourceType != "OperationOutcome":
-            results_only = late and head.resourceType == "Observation"
-            yield self._own(head, line, "late" if results_only else "resource")
+            return special(head, line)
+        return self._own(head, line, "resource") if kind in r.READ_TYPES else _NONE
 
     def _own(
-        self, head: _Head, line: bytes, kind: Kind, *, refers: str = "", known: bool = True
-    ) -> Line | Reject:
+        self, head: _Head, line: bytes, kind: Kind, refers: str = "", *, known: bool = True
+    ) -> _Found:
         """A line that belongs to the patient whom it names."""
         about = head.subject or head.patient
-        target = without_version(about.reference or "") if about else ""
-        *_, resource_type, patient = ("", *target.rsplit("/", 2))
-        if resource_type != "Patient" or not FHIR_ID.fullmatch(patient):
-            return Reject("it names no patient", line)
-        return Line(kind, patient, _on_one_line(line), refers, known)
+        target = about.reference or "" if about is not None else ""
+        if target != self._target or not target:
+            named = _PATIENT.fullmatch(target)
+            if named is None:
+                return (Reject("it names no patient", line),)
+            # Lines of one patient mostly follow each other.
+            self._target, self._patient_id = target, named[1]
+        return (Line(kind, self._patient_id, on_one_line(line), refers, known),)
 
-    def _patient(self, head: _Head, line: bytes) -> Iterator[Line | Reject]:
+    def _patient(self, head: _Head, line: bytes) -> _Found:
         if not head.id or not FHIR_ID.fullmatch(head.id):
-            yield Reject("a Patient without a usable id", line)
-        else:
-            yield Line("patient", head.id, _on_one_line(line))
+            return (Reject("a Patient without a usable id", line),)
+        return (Line("patient", head.id, on_one_line(line)),)
 
-    def _medication(self, head: _Head, line: bytes) -> Iterator[Line | Reject]:
+    def _medication(self, head: _Head, line: bytes) -> _Found:
         if not head.id or not FHIR_ID.fullmatch(head.id):
-            return  # nothing can refer to it
+            return _NONE  # nothing can refer to it
         try:
             code = _medication.decode(line).code
         except UNREADABLE:
             known = True  # the reader of the patient's record will name it
         else:
             known = self._recognised(r.MedicationRequest(medicationCodeableConcept=code))
-        yield Line("medication", "", _on_one_line(line), head.id, known)
+        return (Line("medication", "", on_one_line(line), head.id, known),)
 
-    def _drug_entry(self, head: _Head, line: bytes) -> Iterator[Line | Reject]:
+    def _drug_entry(self, head: _Head, line: bytes) -> _Found:
+        elsewhere = (head.medicationReference, head.medication, head.contained)
+        if any(part != NOTHING for part in elsewhere):
+            return self._drug_elsewhere(head, line)
+        concept = bytes(head.medicationCodeableConcept)
+        known = self._concepts.get(concept)
+        if known is None:
+            decoded = decode(msgspec.Raw(line), "line")
+            use = decoded.entries[0].resource if decoded.entries else None
+            # What cannot be decoded is named by the reader of the patient's record.
+            known = not isinstance(use, r.MedicationUse) or self._recognised(use)
+            _remember(self._concepts, concept, known)
+        return self._own(head, line, "resource") if known else _NONE
+
+    def _drug_elsewhere(self, head: _Head, line: bytes) -> _Found:
+        """A drug that is, or may be, named in another resource."""
         decoded = decode(msgspec.Raw(line), "line")
         use = decoded.entries[0].resource if decoded.entries else None
         if not isinstance(use, r.MedicationUse):
-            yield self._own(head, line, "resource")
-            return
+            return self._own(head, line, "resource")
         known = self._recognised(use)
         target = use.medicationReference.reference or "" if use.medicationReference else ""
         refers = without_version(target).rsplit("/", 1)[-1]
-        elsewhere = use.medicationReference is not None or bytes(use.medication) != b"null"
-        if known or elsewhere:
-            named = refers if FHIR_ID.fullmatch(refers) and not target.startswith("#") else ""
-            yield self._own(head, line, "resource", refers=named, known=known or not named)
+        usable = FHIR_ID.fullmatch(refers) and not target.startswith("#")
+        named = refers if usable else ""
+        return self._own(head, line, "resource", named, known=known or not named)
 
     def _recognised(self, use: r.MedicationUse) -> bool:
         return any(reader.recognise(use) is not None for reader in self._drugs)
 
-    def _encounter(self, head: _Head, line: bytes) -> Iterator[Line | Reject]:
-        if not self._every_encounter:
+    def _encounter(self, head: _Head, line: bytes) -> _Found:
+        kind = bytes(head.class_)
+        stay = self._every_encounter or self._stays.get(kind)
+        if stay is None:
             decoded = decode(msgspec.Raw(line), "line")
             encounter = decoded.entries[0].resource if decoded.entries else None
-            if isinstance(encounter, r.Encounter) and not self._is_stay(encounter):
-                return
-        yield self._own(head, line, "resource")
+            stay = not isinstance(encounter, r.Encounter) or self._is_stay(encounter)
+            _remember(self._stays, kind, stay)
+        return self._own(head, line, "resource") if stay else _NONE
 
     def _is_stay(self, encounter: r.Encounter) -> bool:
         chart = ChartReader(self._aids[0].terminology, self._aids[0].drugs, "")
@@ -157,18 +184,24 @@ class LineReader:
         chart.encounter(msgspec.structs.replace(encounter, status=None))
         return bool(chart.stays)
 
-    def _specimen(self, head: _Head, line: bytes) -> Iterator[Line | Reject]:
-        if _SPOILED.search(line):
-            yield self._own(head, line, "resource")
+    def _specimen(self, head: _Head, line: bytes) -> _Found:
+        return self._own(head, line, "resource") if _SPOILED.search(line) else _NONE
 
-    def _bundle(self, head: _Head, line: bytes) -> Iterator[Line | Reject]:
-        for resource in resources_of(line):
-            yield from self.read(resource, late=False)
+    def _bundle(self, head: _Head, line: bytes) -> _Found:
+        return [found for one in resources_of(line) for found in self.read(one, late=False)]
 
 
-def _on_one_line(line: bytes) -> bytes:
+def on_one_line(line: bytes) -> bytes:
     """JSON strings hold no line ends, so a space may stand for one."""
-    return line.replace(b"\r", b" ").replace(b"\n", b" ").strip()
+    if b"\n" in line or b"\r" in line:
+        return line.replace(b"\r", b" ").replace(b"\n", b" ").strip()
+    return line
+
+
+def _remember(known: dict[bytes, bool], key: bytes, answer: bool) -> None:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[key] = answer
 
 
 def _reason(error: BaseException) -> str:

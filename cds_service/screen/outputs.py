@@ -8,7 +8,6 @@ from typing import BinaryIO
 import msgspec
 
 from cds_service.rulebook import Rulebook
-from cds_service.screen.fhir_output import measure_report, patient_list
 from cds_service.screen.plan import Plan
 from cds_service.screen.report import report
 from cds_service.screen.results import Results
@@ -47,6 +46,9 @@ def write_outputs(
     work: Path,
 ) -> Tally:
     """Write every file beside its final name, then move all there, the run record last."""
+    # The validating models take memory that asking had better have; they are needed only here.
+    from cds_service.screen.fhir_output import measure_report, patient_list
+
     ready = work / "outputs"
     ready.mkdir(exist_ok=True)
     counts = tally(results, len(books))

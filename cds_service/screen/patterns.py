@@ -13,9 +13,9 @@ import msgspec
 from cds_service.fhir.observations import RESULTS
 from cds_service.terminology import ATC, ICD_10_CM, NDC, Concept, Terminology
 
-# A string begins, with whatever space a sender put before the code.
-_BEFORE = r'"(?:\\[tnrf]|[^"0-9A-Za-z\\:])*'
-_AFTER = r'(?:\\[tnrf]|[^"0-9A-Za-z\\])*"'
+# A code stands between quotes, or between spaces of any kind, written out or as an escape or as UTF-8.
+_BEFORE = r'(?:["\s\x80-\xbf]|\\[tnrfv])'
+_AFTER = r'["\s\\\xc2\xe1-\xe3]'
 _ALWAYS = r'"resourceType"\s*:\s*"(?:Patient|Medication|Specimen|Encounter|Bundle)'
 _ESCAPED = r"\\u00[2-7][0-9A-Fa-f]"
 _CUT_OFF = (r"[^}\r]\n", r"[^}]\r\n", r"\n[^{]")

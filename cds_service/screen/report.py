@@ -114,7 +114,7 @@ def _cell(cell: Cell, plan: Plan | None) -> str:
 def _provenance(plan: Plan, run: Mapping[str, Any]) -> str:
     counts = run["counts"]
     rows = tuple(
-        (i["file"], i["bytes"], i["lines"], i["kept"], i["rejected"], str(i["sha256"])[:16])
+        (i["file"], i["bytes"], i["kept"], i["rejected"], str(i["sha256"])[:16])
         for i in run["inputs"]
     )
     versions = "; ".join(
@@ -136,7 +136,7 @@ def _provenance(plan: Plan, run: Mapping[str, Any]) -> str:
         " come. rejects.ndjson holds them with their reasons.</p>"
         + _table(
             "Files read",
-            ("File", "Bytes", "Lines", "Kept", "Rejected", "SHA-256 (start)"),
+            ("File", "Bytes", "Kept", "Rejected", "SHA-256 (start)"),
             rows,
             plan,
         )

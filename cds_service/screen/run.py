@@ -34,9 +34,8 @@ def screen(names: Sequence[str], plan: Plan, folder: Path, *, memory_mb: int = 6
     books = [rulebook.load(plan.canonical, path) for path in plan.policy_paths]
     work = begin(folder, sources, plan, books)
     spool, results = Spool(work / "spool"), Results(work / "results")
-    sieve = sieve_for(plan, books)
     with step("Reading", sum(s.size for s in sources), "bytes") as progress:
-        spool.fill(sources, sieve, progress)
+        spool.fill(sources, sieve_for(plan, books), progress)
     asker = Asker(plan, books)
     with step("Asking", count_patients(spool.folder), "patients") as progress:
         progress.advance(len(results))

@@ -24,7 +24,6 @@ class Input(msgspec.Struct, frozen=True):
     bytes: int | None
     sha256: str | None
     """None where an engine reads from a place that this program cannot hash."""
-    lines: int
     kept: int
     rejected: int
 

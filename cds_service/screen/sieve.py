@@ -13,7 +13,7 @@ from cds_service.screen.lines import Line, LineReader, Reject
 from cds_service.screen.patterns import Pattern, patterns
 from cds_service.terminology import Terminology
 
-_NEWLINE = 10
+_BOM = b"\xef\xbb\xbf"
 
 
 class Sieve:
@@ -30,7 +30,7 @@ class Sieve:
 
     def document(self, content: bytes) -> Iterator[Line | Reject]:
         """What matters in a file that is one JSON document, or lines after all."""
-        stripped = content.strip().removeprefix(b"\xef\xbb\xbf")
+        stripped = content.strip().removeprefix(_BOM)
         if not stripped:
             return
         try:
@@ -48,23 +48,25 @@ class Sieve:
         if block[:1] != b"{" or any(self._odd[p] for _, p in marks):
             yield from self._line_by_line(block)
             return
+        read, is_late = self._reader.read, self._late
         end, late, start = -1, True, 0
         for to, pattern in marks:
             if to <= end:
-                late = late and self._late[pattern]
+                late = late and is_late[pattern]
                 continue
             if end > 0:
-                yield from self._reader.read(block[start:end], late=late)
+                yield from read(block[start:end], late=late)
+            # Some patterns end with the line's own end.
             start = block.rfind(b"\n", 0, to - 1) + 1
             end = block.find(b"\n", to - 1)
-            late = self._late[pattern]
+            late = is_late[pattern]
         if end > 0:
-            yield from self._reader.read(block[start:end], late=late)
+            yield from read(block[start:end], late=late)
 
     def _line_by_line(self, block: bytes) -> Iterator[Line | Reject]:
         """A block in which something is no JSON object on one line: every line by itself."""
         for given in block.split(b"\n"):
-            line = given.strip().removeprefix(b"\xef\xbb\xbf")
+            line = given.strip().removeprefix(_BOM)
             if not line:
                 continue
             if not (line.startswith(b"{") and line.endswith(b"}")):

@@ -3,9 +3,12 @@
 import gzip
 import hashlib
 import io
+import os
+import zlib
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
@@ -63,14 +66,10 @@ class Reading:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._raw = _Hashed(source.path)
-        head = self._raw.peek(2)
-        self._lines: IO[bytes] = (
-            gzip.GzipFile(fileobj=self._raw)  # type: ignore[assignment]
-            if head == _GZIP
-            else io.BufferedReader(self._raw, BLOCK_BYTES)
-        )
+        self._packed = gzip.GzipFile(fileobj=self._raw) if self._raw.starts_with(_GZIP) else None
+        self._carried = b""
         self.offset = 0
-        """Bytes read so far, unpacked."""
+        """Bytes given out so far, unpacked."""
 
     @property
     def raw_offset(self) -> int:
@@ -80,13 +79,14 @@ class Reading:
     def skip(self, offset: int) -> None:
         """Read on to where an earlier run had come."""
         while self.offset < offset:
-            self.offset += len(self._read(min(BLOCK_BYTES, offset - self.offset)))
+            passed = self._read(min(BLOCK_BYTES, offset - self.offset))
+            if not passed:
+                raise ScreenError(f"{self._source.path}: is shorter than when the run began")
+            self.offset += len(passed)
 
     def block(self) -> bytes:
         """The next block of whole lines, each with its line end; empty at the end of the file."""
-        content = self._read(-1 if self._source.is_document else BLOCK_BYTES)
-        if content and not content.endswith(b"\n") and not self._source.is_document:
-            content += self._line()
+        content = self._whole() if self._source.is_document else self._lines()
         self.offset += len(content)
         return content
 
@@ -98,58 +98,77 @@ class Reading:
 
     def close(self) -> None:
         """Give the file back."""
-        self._lines.close()
+        if self._packed is not None:
+            self._packed.close()
         self._raw.close()
+
+    def _lines(self) -> bytes:
+        content = self._carried
+        while read := self._read(BLOCK_BYTES):
+            content = content + read if content else read
+            cut = content.rfind(b"\n") + 1
+            if cut:
+                self._carried = content[cut:]
+                return content if cut == len(content) else content[:cut]
+        self._carried = b""
+        return content
+
+    def _whole(self) -> bytes:
+        return b"".join(iter(lambda: self._read(BLOCK_BYTES), b""))
 
     def _read(self, size: int) -> bytes:
         try:
-            return self._lines.read(size)
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
-            raise ScreenError(f"{self._source.path}: cannot be read ({error})") from error
-
-    def _line(self) -> bytes:
-        try:
-            return self._lines.readline()
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
+            return self._packed.read(size) if self._packed is not None else self._raw.read(size)
+        except (EOFError, zlib.error, OSError) as error:
             raise ScreenError(f"{self._source.path}: cannot be read ({error})") from error
 
 
 class _Hashed(io.RawIOBase):
-    """The bytes of a file, hashed as they pass."""
+    """The bytes of a file, hashed as they pass, beside the work that is done with them."""
 
     def __init__(self, path: str) -> None:
         self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115  (closed by `close`)
         self._hash = hashlib.sha256()
-        self._head = b""
+        # hashlib lets other threads run while it hashes a block.
+        self._hasher = ThreadPoolExecutor(max_workers=1)
+        self._hashing: Future[None] | None = None
         self.offset = 0
 
-    def peek(self, size: int) -> bytes:
-        """The first bytes, which will be read again."""
-        self._head = self._file.read(size) or b""
-        return self._head
+    def starts_with(self, magic: bytes) -> bool:
+        """Whether the file begins so."""
+        return os.pread(self._file.fileno(), len(magic), 0) == magic
 
     def readable(self) -> bool:
         return True
 
+    def read(self, size: int = -1) -> bytes:
+        content = self._file.read(size) or b""
+        self._settle()
+        if content:
+            self._hashing = self._hasher.submit(self._hash.update, content)
+        self.offset += len(content)
+        return content
+
     def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer)
-        if self._head:
-            taken = min(len(self._head), len(view))
-            view[:taken] = self._head[:taken]
-            self._head = self._head[taken:]
-        else:
-            taken = self._file.readinto(view) or 0
-        self._hash.update(view[:taken])
-        self.offset += taken
-        return taken
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
     def sha256(self) -> str:
         """Hash of everything read."""
+        self._settle()
         return self._hash.hexdigest()
 
     def close(self) -> None:
+        self._settle()
+        self._hasher.shutdown()
         self._file.close()
         super().close()
+
+    def _settle(self) -> None:
+        if self._hashing is not None:
+            self._hashing.result()
+            self._hashing = None
 
 
 def _plain(name: str) -> str:

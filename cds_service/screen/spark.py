@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 _FOUND = (
     "kind tinyint, patient string, refers string, known boolean, file string, content binary,"
-    " reason string, lines bigint"
+    " reason string"
 )
 _ASKED = "patient string, answer binary"
-_COUNT, _REJECT = -1, -2
+_REJECT = -1
 _BLOCK_LINES = 2_000
 _MEDICATION = KINDS["medication"]
 _LATE = KINDS["late"]
 
-Row = tuple[int, str, str, bool, str, bytes | None, str, int]
+Row = tuple[int, str, str, bool, str, bytes, str]
 
 
 def screen_on_spark(names: Sequence[str], plan: Plan, folder: Path, master: str) -> Tally:
@@ -130,11 +130,10 @@ def _sifting(
                     content = contents[0]
                     if content[:2] == b"\x1f\x8b":
                         content = gzip.decompress(content)
-                    found_lines, lines = sieve.document(content), content.count(b"\n")
+                    found_lines = sieve.document(content)
                 else:
                     block = b"\n".join(contents) + b"\n"
-                    found_lines, lines = sieve.block(block), len(contents)
-                rows.append((_COUNT, "", "", False, file, None, "", lines))
+                    found_lines = sieve.block(block)
                 rows.extend(_row(one, file) for one in found_lines)
             yield _batch(rows, _FOUND)
 
@@ -143,8 +142,8 @@ def _sifting(
 
 def _row(one: Any, file: str) -> Row:
     if isinstance(one, Line):
-        return KINDS[one.kind], one.patient, one.refers, one.known, file, one.content, "", 0
-    return _REJECT, "", "", False, file, one.content, one.reason, 0
+        return KINDS[one.kind], one.patient, one.refers, one.known, file, one.content, ""
+    return _REJECT, "", "", False, file, one.content, one.reason
 
 
 def _answers(
@@ -228,7 +227,6 @@ def _inputs(lines: "DataFrame", sources: Sequence[Source]) -> Iterator[Input]:
         row.file: row
         for row in lines.groupBy("file")
         .agg(
-            f.sum("lines").alias("lines"),
             f.sum(f.when(f.col("kind") >= 0, 1).otherwise(0)).alias("kept"),
             f.sum(f.when(f.col("kind") == _REJECT, 1).otherwise(0)).alias("rejected"),
         )
@@ -236,7 +234,7 @@ def _inputs(lines: "DataFrame", sources: Sequence[Source]) -> Iterator[Input]:
     }
     for source in sources:
         row = counted.get(source.name)
-        numbers = (row.lines, row.kept, row.rejected) if row else (0, 0, 0)
+        numbers = (row.kept, row.rejected) if row else (0, 0)
         yield Input(source.name, source.size, hashed(source), *numbers)
 
 

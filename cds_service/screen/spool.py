@@ -6,9 +6,9 @@ that it is complete comes last, so a run that was killed goes on with the next s
 
 import csv
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import msgspec
 
@@ -28,7 +28,6 @@ class Segment(msgspec.Struct, frozen=True):
     source: int
     end: int
     """Bytes of the source up to here, unpacked."""
-    lines: int
     kept: int
     rejected: int
     last: bool
@@ -95,14 +94,12 @@ class Spool:
         progress: Progress,
     ) -> Segment:
         begun, raw_begun = reading.offset, reading.raw_offset
-        counts: Counter[str] = Counter()
         writing = _Writing(self.folder)
         try:
             while reading.offset - begun < SEGMENT_BYTES:
                 block = reading.block()
                 if not block:
                     break
-                counts["lines"] += block.count(b"\n")
                 found = sieve.document(block) if source.is_document else sieve.block(block)
                 for one in found:
                     writing.add(one)
@@ -111,12 +108,11 @@ class Spool:
             ended = reading.offset - begun < SEGMENT_BYTES
         finally:
             writing.close()
-        for suffix in ("ndjson", "index.csv", "rejects.ndjson"):
+        for suffix in ("ndjson", "late.ndjson", "index.csv", "rejects.ndjson"):
             (self.folder / f"next.{suffix}").replace(self._path(number, suffix))
         segment = Segment(
             source=source_number,
             end=reading.offset,
-            lines=counts["lines"],
             kept=writing.kept,
             rejected=writing.rejected,
             last=ended,
@@ -136,7 +132,6 @@ def _input(source: Source, own: Sequence[Segment]) -> Input:
         file=source.name,
         bytes=source.size,
         sha256=own[-1].sha256,
-        lines=sum(s.lines for s in own),
         kept=sum(s.kept for s in own),
         rejected=sum(s.rejected for s in own),
     )
@@ -146,40 +141,68 @@ class _Writing:
     """The files of one segment while it is being read."""
 
     def __init__(self, folder: Path) -> None:
-        self._lines = (folder / "next.ndjson").open("wb", buffering=1 << 18)
         self._index = (folder / "next.index.csv").open("w", encoding="ascii", newline="")
+        rows = csv.writer(self._index, lineterminator="\n")
+        self._lines = _Runs(folder / "next.ndjson", rows)
+        self._late = _Runs(folder / "next.late.ndjson", rows)
         self._rejects = (folder / "next.rejects.ndjson").open("wb")
-        self._rows = csv.writer(self._index, lineterminator="\n")
-        self._offset = 0
-        self._run: list[str | int] = []
-        self.kept = 0
         self.rejected = 0
 
+    @property
+    def kept(self) -> int:
+        """Lines written."""
+        return self._lines.count + self._late.count
+
     def add(self, found: Line | Reject) -> None:
-        """Write one line; lines of one patient that follow each other share an index row."""
-        if isinstance(found, Reject):
-            text = found.content.decode(errors="replace")
-            self._rejects.write(msgspec.json.encode((found.reason, text)) + b"\n")
-            self.rejected += 1
+        """Write one line."""
+        if isinstance(found, Line):
+            (self._late if found.kind == "late" else self._lines).add(found)
             return
-        self.kept += 1
-        size = self._lines.write(found.content) + self._lines.write(b"\n")
-        key: list[str | int] = [found.patient, KINDS[found.kind], found.refers, int(found.known)]
-        if self._run[:4] == key and not found.refers:
-            self._run[5] = int(self._run[5]) + size
-        else:
-            self._flush()
-            self._run = [*key, self._offset, size]
-        self._offset += size
+        text = found.content.decode(errors="replace")
+        self._rejects.write(msgspec.json.encode((found.reason, text)) + b"\n")
+        self.rejected += 1
 
     def close(self) -> None:
         """Everything is on its way to the disk."""
-        self._flush()
-        for file in (self._lines, self._index, self._rejects):
+        for runs in (self._lines, self._late):
+            runs.flush()
+        for file in (self._lines.file, self._late.file, self._index, self._rejects):
             file.flush()
             os.fsync(file.fileno())
             file.close()
 
-    def _flush(self) -> None:
-        if self._run:
-            self._rows.writerow(self._run)
+
+class _Runs:
+    """Lines written one after the other; those of one patient that follow each other share a row."""
+
+    def __init__(self, path: Path, rows: "Rows") -> None:
+        self.file: BinaryIO = path.open("wb", buffering=1 << 18)
+        self.count = 0
+        self._rows = rows
+        self._last = Line("resource", "", b"")
+        self._first = self._size = 0
+
+    def add(self, line: Line) -> None:
+        """Write a line, and the row of the run before it when it begins another."""
+        last = self._last
+        if line.patient != last.patient or line.kind != last.kind or line.refers or last.refers:
+            self.flush()
+            self._last = line
+        self._size += self.file.write(line.content + b"\n")
+        self.count += 1
+
+    def flush(self) -> None:
+        """Write the row of the run that has come to its end."""
+        last = self._last
+        if self._size:
+            row = (last.patient, KINDS[last.kind], last.refers, int(last.known))
+            self._rows.writerow((*row, self._first, self._size))
+        self._first += self._size
+        self._size = 0
+
+
+class Rows(Protocol):
+    """A writer of CSV rows."""
+
+    def writerow(self, row: Sequence[str | int], /) -> object:
+        """Write one row."""
