@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ _PANEL = (
     ),
     *(("potassium", 4.2, "mmol/L", 3.5, 5.1), ("calcium", 2.35, "mmol/L", 2.15, 2.55)),
 )
-_VITALS = (
+_OTHERS = (
     *(("8302-2", "Body Height", 171.3, "cm"), ("29463-7", "Body Weight", 74.1, "kg")),
     *(("39156-5", "Body Mass Index", 25.2, "kg/m2"), ("8867-4", "Heart rate", 71.0, "/min")),
     *(("9279-1", "Respiratory rate", 14.0, "/min"), ("8310-5", "Body temperature", 36.9, "Cel")),
@@ -73,6 +74,7 @@ def write_population(
     seed: int = 1,
     with_planted: bool = True,
     visits_a_year: int = 2,
+    other_results: int = 20,
 ) -> dict[str, int]:
     """Write the export, a file a resource type; returns how many resources of each type."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,19 +84,14 @@ def write_population(
             kind: stack.enter_context((folder / f"{kind}.ndjson").open("w", encoding="utf-8"))
             for kind in TYPES
         }
-        for kind, line in _lines(patients, seed, with_planted, visits_a_year):
+        for kind, line in _lines(patients, seed, with_planted, visits_a_year, other_results):
             files[kind].write(line + "\n")
             counts[kind] += 1
     return counts
 
 
-def write_vignettes(folder: Path) -> None:
-    """The planted patients alone."""
-    write_population(folder, patients=0)
-
-
 def _lines(
-    patients: int, seed: int, with_planted: bool, visits_a_year: int
+    patients: int, seed: int, with_planted: bool, visits_a_year: int, other_results: int
 ) -> Iterator[tuple[str, str]]:
     vignettes = iter(_plantable() if with_planted else ())
     every = max(1, patients // (len(_plantable()) + 1))
@@ -102,7 +99,7 @@ def _lines(
         if number % every == every - 1 and (vignette := next(vignettes, None)) is not None:
             yield from _vignette_lines(vignette)
         yield from _Background(f"p{number:07d}", random.Random(f"{seed}/{number}")).lines(
-            visits_a_year
+            visits_a_year, other_results
         )
     for vignette in vignettes:
         yield from _vignette_lines(vignette)
@@ -142,7 +139,7 @@ class _Background:
         self._number = 0
         self._printed = chance.choice((35, 40, 40, 44))
 
-    def lines(self, visits_a_year: int) -> Iterator[tuple[str, str]]:
+    def lines(self, visits_a_year: int, other_results: int) -> Iterator[tuple[str, str]]:
         chance = self._chance
         sex = chance.choice(("female", "male"))
         born = REFERENCE - timedelta(days=chance.randint(22 * 365, 90 * 365))
@@ -164,13 +161,15 @@ class _Background:
         for visit in range(visits_a_year * YEARS):
             apart = 365 // visits_a_year
             day = REFERENCE - timedelta(days=visit * apart + chance.randint(3, apart - 3))
-            yield from self._visit(day, laboratory=visit % 2 == 0)
+            yield from self._visit(day, other_results, laboratory=visit % 2 == 0)
         if chance.random() < _ADMITTED:
             yield from self._stay(REFERENCE - timedelta(days=chance.randint(60, 700)))
 
-    def _visit(self, day: date, *, laboratory: bool) -> Iterator[tuple[str, str]]:
+    def _visit(
+        self, day: date, other_results: int, *, laboratory: bool
+    ) -> Iterator[tuple[str, str]]:
         yield "Encounter", self._encounter("AMB", day, day)
-        for code, text, value, unit in _VITALS:
+        for code, text, value, unit in islice(cycle(_OTHERS), other_results):
             yield "Observation", self._observation(code, text, self._about(value), unit, day)
         if laboratory:
             low = self._chance.random() < _PASSING_LOW

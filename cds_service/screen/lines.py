@@ -93,6 +93,8 @@ class LineReader:
 
     def read(self, line: bytes, *, late: bool) -> _Found:
         """The line as grouping needs it; nothing when no rule could use it."""
+        if line.endswith(b"\r"):
+            line = line[:-1]
         try:
             line.decode()  # msgspec skips strings that nobody reads, bad UTF-8 and all
             head = _head.decode(line)

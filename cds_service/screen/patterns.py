@@ -17,7 +17,9 @@ from cds_service.terminology import ATC, ICD_10_CM, NDC, Concept, Terminology
 _BEFORE = r'(?:["\s\x80-\xbf]|\\[tnrfv])'
 _AFTER = r'["\s\\\xc2\xe1-\xe3]'
 _ALWAYS = r'"resourceType"\s*:\s*"(?:Patient|Medication|Specimen|Encounter|Bundle)'
-_ESCAPED = r"\\u00[2-7][0-9A-Fa-f]"
+# An ASCII character, or a space, that hides behind an escape.
+_ESCAPED = r"\\u(?:00(?:[2-7][0-9A-Fa-f]|85|[Aa]0)|1680|20[02][0-9A-Fa-f]|205[Ff]|3000)"
+_ORDERABLE = "orderables"
 _CUT_OFF = (r"[^}\r]\n", r"[^}]\r\n", r"\n[^{]")
 _PREFIXED = frozenset({ICD_10_CM, ATC})
 _PLAIN = re.compile(r"[A-Za-z0-9.\-]+")
@@ -39,7 +41,7 @@ def patterns(terminologies: Iterable[Terminology]) -> list[Pattern]:
     found: dict[str, bool] = {}
     for terminology in terminologies:
         for value_set in terminology.value_sets.values():
-            late = value_set.id in RESULTS
+            late = value_set.id in RESULTS or value_set.id == _ORDERABLE
             expressions = [e for c in value_set.concepts for e in _expressions(c)]
             expressions += [_dotless(code) for _, code in value_set.roots]
             for expression in expressions:

@@ -8,7 +8,7 @@ from string import Template
 from typing import Any
 
 from cds_service.screen.plan import Plan
-from cds_service.screen.sections import Cell, Section
+from cds_service.screen.section import Cell, Section
 
 _AT = {
     "encounter": "the chart opened at the start of each encounter",
@@ -23,8 +23,8 @@ def report(plan: Plan, parts: Sequence[Section], run: Mapping[str, Any]) -> Iter
     before, after = page.safe_substitute(
         title=escape(_title(plan)),
         question=escape(_question(plan)),
-        sections="\n".join(_section(n, part, plan) for n, part in enumerate(parts)),
-        provenance=_provenance(plan, run),
+        sections="\n".join(_section(n, part) for n, part in enumerate(parts)),
+        provenance=_provenance(run),
         # Within a script element only `<` could end the text early.
         figures=json.dumps(figures).replace("<", "\\u003c"),
     ).split("$plotly")
@@ -66,7 +66,7 @@ def _question(plan: Plan) -> str:
     )
 
 
-def _section(number: int, part: Section, plan: Plan) -> str:
+def _section(number: int, part: Section) -> str:
     plot = ""
     if part.figure is not None:
         label = escape(
@@ -76,11 +76,11 @@ def _section(number: int, part: Section, plan: Plan) -> str:
     return (
         f'<section aria-labelledby="part-{number}">'
         f'<h2 id="part-{number}">{escape(part.title)}</h2><p>{escape(part.text)}</p>{plot}'
-        f"{_table(part.title, part.head, part.rows, plan)}</section>"
+        f"{_table(part.title, part.head, part.rows)}</section>"
     )
 
 
-def _table(caption: str, head: Sequence[str], rows: Sequence[tuple[Cell, ...]], plan: Plan) -> str:
+def _table(caption: str, head: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> str:
     if not rows:
         return '<p class="note">Nothing to count.</p>'
     numeric = [any(isinstance(r[n], int | float) for r in rows) for n in range(len(head))]
@@ -91,7 +91,7 @@ def _table(caption: str, head: Sequence[str], rows: Sequence[tuple[Cell, ...]], 
     body = "".join(
         "<tr>"
         + "".join(
-            f"<td{' class=n' if n else ''}>{_cell(c, plan if n else None)}</td>"
+            f"<td{' class=n' if n else ''}>{_cell(c)}</td>"
             for c, n in zip(row, numeric, strict=True)
         )
         + "</tr>"
@@ -103,15 +103,15 @@ def _table(caption: str, head: Sequence[str], rows: Sequence[tuple[Cell, ...]], 
     )
 
 
-def _cell(cell: Cell, plan: Plan | None) -> str:
+def _cell(cell: Cell) -> str:
     if cell is None:
-        return f"&lt; {plan.suppress_below}" if plan and plan.suppress_below else "–"
+        return "not shown"
     if isinstance(cell, float):
         return f"{cell:,.2f}"
     return f"{cell:,}" if isinstance(cell, int) else escape(cell)
 
 
-def _provenance(plan: Plan, run: Mapping[str, Any]) -> str:
+def _provenance(run: Mapping[str, Any]) -> str:
     counts = run["counts"]
     rows = tuple(
         (i["file"], i["bytes"], i["kept"], i["rejected"], str(i["sha256"])[:16])
@@ -138,6 +138,5 @@ def _provenance(plan: Plan, run: Mapping[str, Any]) -> str:
             "Files read",
             ("File", "Bytes", "Kept", "Rejected", "SHA-256 (start)"),
             rows,
-            plan,
         )
     )

@@ -4,28 +4,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from cds_service.rulebook import Rulebook
+from cds_service.screen.comparisons import changes, naive, silences
 from cds_service.screen.plan import Plan
 from cds_service.screen.run_record import card_rows
+from cds_service.screen.section import Section, figure, said
 from cds_service.screen.suppression import per_thousand, shown
 from cds_service.screen.tally import PolicyTally, Tally, age_bands
 
-Cell = str | int | float | None
 _MOST_MONTHS = 24
 INDICATORS = ("critical", "warning", "info")
-
-
-class Section(msgspec.Struct, frozen=True):
-    """One part of the report."""
-
-    title: str
-    text: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    figure: Mapping[str, Any] | None = None
-    """A plotly figure; None where a plot would say no more than the table."""
 
 
 def sections(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Iterator[Section]:
@@ -37,11 +25,11 @@ def sections(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Iterator[S
             yield _months(plan, policy, name)
             yield _repeats(plan, policy, name)
         yield _groups(plan, policy, counts, name)
-    yield _naive(plan, books, counts)
+    yield naive(plan, books, counts)
     if len(books) == 2:
-        yield _changes(plan, counts)
+        yield changes(plan, counts)
     for number, policy in enumerate(counts.policies):
-        yield _silences(plan, books[number], policy, _policy_name(number, books))
+        yield silences(plan, books[number], policy, _policy_name(number, books))
 
 
 def _policy_name(number: int, books: Sequence[Rulebook]) -> str:
@@ -54,7 +42,7 @@ def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name:
     rows = card_rows(policy, counts, plan)
     heads = {
         "per1000Encounters": "Per 1,000 encounters",
-        "per1000AlpMoments": "Per 1,000 times that an ALP came",
+        "per1000AlpMoments": "Per 1,000 ALP results",
         "per1000Orders": "Per 1,000 orders",
     }
     rates = [r for r in heads if any(r in row for row in rows)]
@@ -90,10 +78,9 @@ def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name:
         "height": 140 + 30 * len(labels),
     }
     total = shown([policy.patients_with_card], plan.suppress_below)[0]
-    text = (
-        f"{_said(total, plan)} of {counts.patients:,} patients"
-        f" ({_said(per_thousand(total, counts.patients), plan)} per 1,000) would have had a card."
-    )
+    rate = per_thousand(total, counts.patients)
+    share = "" if rate is None else f" ({rate:,} per 1,000)"
+    text = f"{said(total, plan)} of {counts.patients:,} patients{share} would have had a card."
     return Section(
         f"Cards by situation and indicator{name}",
         text,
@@ -102,7 +89,7 @@ def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name:
             *(heads[r] for r in rates),
         ),
         table,
-        {"data": bars, "layout": layout} if bars else None,
+        figure(bars, layout),
     )
 
 
@@ -134,7 +121,7 @@ def _months(plan: Plan, policy: PolicyTally, name: str) -> Section:
         f"A first {unit} stands out when nothing was shown before: old findings all come at once.",
         (unit.capitalize(), *INDICATORS),
         tuple((m, *(series[i][n] for i in INDICATORS)) for n, m in enumerate(months)),
-        {"data": bars, "layout": layout} if months else None,
+        figure(bars, layout),
     )
 
 
@@ -154,8 +141,8 @@ def _repeats(plan: Plan, policy: PolicyTally, name: str) -> Section:
     labels = [f"{n} or more" if n == 5 else str(n) for n in numbers]
     again, snoozed = (shown([n], plan.suppress_below)[0] for n in (policy.again, policy.snoozed))
     snooze = (
-        f" {_said(snoozed, plan)} more were not shown, because the same situation's card had been"
-        f" shown in the {plan.snooze_days} days before."
+        f" Not shown, because the same situation's card had been shown in the {plan.snooze_days}"
+        f" days before: {said(snoozed, plan).lower()}."
         if plan.snooze_days
         else " Nothing was snoozed: every card is counted each time."
     )
@@ -166,10 +153,10 @@ def _repeats(plan: Plan, policy: PolicyTally, name: str) -> Section:
     }
     return Section(
         f"How often again{name}",
-        f"{_said(again, plan)} cards repeated a situation already shown for the same patient.{snooze}",
+        f"Cards for a situation already shown for the same patient: {said(again, plan).lower()}.{snooze}",
         ("Times shown", "Patients"),
         tuple(zip(labels, patients, strict=True)),
-        {"data": [bar], "layout": layout} if numbers else None,
+        figure([bar], layout),
     )
 
 
@@ -204,69 +191,5 @@ def _groups(plan: Plan, policy: PolicyTally, counts: Tally, name: str) -> Sectio
         tuple(
             (sex, band, of[sex, band], with_card[sex, band], rates[sex, band]) for sex, band in keys
         ),
-        {"data": bars, "layout": layout} if keys else None,
+        figure(bars, layout),
     )
-
-
-def _naive(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Section:
-    names = ["naive rule", *(f"policy {b.policy.version}" for b in books)]
-    alerts = [counts.naive_alerts, *(p.all_cards for p in counts.policies)]
-    patients = [counts.naive_patients, *(p.patients_with_card for p in counts.policies)]
-    cards, people = (shown(c, plan.suppress_below) for c in (alerts, patients))
-    span = "in the period" if plan.replay else "of the months that patient-view looks back"
-    none = (
-        " No result came with a printed limit, so the naive rule says nothing here."
-        if counts.alp and not counts.alp_with_limit
-        else ""
-    )
-    text = (
-        "The naive rule alerts on every ALP below the limit that the laboratory printed, whatever"
-        f" the circumstances. Counted {span}: {counts.alp:,} ALP results,"
-        f" {counts.alp_with_limit:,} with a printed limit.{none}"
-    )
-    bar = {"type": "bar", "x": names, "y": [c or 0 for c in cards], "name": "alerts or cards"}
-    return Section(
-        "Against the naive rule",
-        text,
-        ("Rule", "Alerts or cards", "Patients"),
-        tuple(zip(names, cards, people, strict=True)),
-        {"data": [bar], "layout": {"yaxis": {"title": {"text": "alerts or cards"}}}},
-    )
-
-
-def _changes(plan: Plan, counts: Tally) -> Section:
-    keys = sorted(counts.changes, key=lambda k: (k[0], -counts.changes[k], str(k)))
-    patients = shown([counts.changes[k] for k in keys], plan.suppress_below)
-    kinds = ("gains", "loses", "other card", "same card")
-    totals = shown(
-        [sum(counts.changes[k] for k in keys if k[0] == c) for c in kinds], plan.suppress_below
-    )
-    bar = {"type": "bar", "x": list(kinds), "y": [t or 0 for t in totals], "name": "patients"}
-    return Section(
-        "Policy A against policy B",
-        "Patients with a card under one of the two at least. A gains row has a card under B alone, a"
-        " loses row under A alone. The worklist gives the reason for each patient.",
-        ("Change", "Under A", "Under B", "Patients"),
-        tuple((k[0], k[1], k[2], p) for k, p in zip(keys, patients, strict=True)),
-        {"data": [bar], "layout": {"yaxis": {"title": {"text": "patients"}}}},
-    )
-
-
-def _silences(plan: Plan, book: Rulebook, policy: PolicyTally, name: str) -> Section:
-    slugs = sorted(policy.silences, key=lambda s: (-policy.silences[s], s))
-    times = shown([policy.silences[s] for s in slugs], plan.suppress_below)
-    rows = [(book.situations[s].title, s, n) for s, n in zip(slugs, times, strict=True)]
-    rows += [
-        (book.situations[s].title, f"{s} (in shadow)", n) for s, n in sorted(policy.shadow.items())
-    ]
-    return Section(
-        f"Why nothing was said{name}",
-        "How often each silence decided. Silence is no reassurance: the sensitivity of the rules is"
-        " unknown.",
-        ("Silence", "Name", "Times"),
-        tuple(rows),
-    )
-
-
-def _said(number: float | None, plan: Plan) -> str:
-    return f"fewer than {plan.suppress_below}" if number is None else f"{number:,}"

@@ -140,8 +140,14 @@ def _answer(answer: Answer, suffix: str) -> dict[str, str | None]:
         f"indicator{suffix}": answer.indicator,
         f"situation{suffix}": answer.situation,
         f"summary{suffix}": answer.summary,
-        f"reason{suffix}": answer.reason,
+        f"reason{suffix}": _reason(answer),
     }
+
+
+def _reason(answer: Answer) -> str:
+    if answer.shadow and answer.indicator is None:
+        return f"in shadow: {', '.join(answer.shadow)}"
+    return answer.reason
 
 
 def _harmless(name: str | None) -> str | None:
