@@ -7,10 +7,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format bench clean
+.PHONY: help demo test test-spark format bench clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(READY) ## run the service on loopback with synthetic patients
 	@$(BIN)/cds-service demo
@@ -22,12 +22,17 @@ test: $(READY) ## check format, lint, types, imports, and run every test
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q -n 2
 
+test-spark: $(READY) ## install PySpark and compare the two engines of screening
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev,spark]'
+	$(BIN)/python -m pytest -q tests/test_screen_spark.py
+
 format: $(READY) ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## measure how long an answer takes
+bench: $(READY) ## measure how long an answer takes, and a population
 	$(BIN)/python -m tests.benchmarks.bench
+	$(BIN)/python -m tests.benchmarks.bulk
 
 clean: ## remove .venv, caches and build output
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

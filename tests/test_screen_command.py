@@ -19,11 +19,15 @@ from fhir.resources.R4B.measurereport import MeasureReport
 
 from cds_service.cli import main
 from cds_service.screen.outputs import FILES
-from tests.charts import REFERENCE, alp, bundle, patient, prescribed, stay, taking
+from tests.charts import REFERENCE, Json, alp, bundle, patient, prescribed, stay, taking
 from tests.populations import write_population
 
 AS_OF = ["--as-of", REFERENCE.isoformat()]
-LOW = [patient(name=[{"family": "=Qwertzhausen", "given": ["Ann"]}]), alp(29, -300, 35), alp(27, -45, 35)]
+LOW = [
+    patient(name=[{"family": "=Qwertzhausen", "given": ["Ann"]}]),
+    alp(29, -300, 35),
+    alp(27, -45, 35),
+]
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -39,8 +43,12 @@ def ndjson(path: Path, *resources: object) -> Path:
 
 
 def worklist(folder: Path) -> list[dict[str, str]]:
-    with (folder / "worklist.csv").open(newline="") as rows:
-        return list(csv.DictReader(rows))
+    with (folder / "worklist.csv").open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def rows(path: Path) -> list[Json]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -130,7 +138,7 @@ def test_gzip_folder_and_bundle_give_the_same(source: Path, tmp_path: Path) -> N
 
 
 def test_bundle_with_urn_references(tmp_path: Path) -> None:
-    given = bundle(*LOW)
+    given = json.loads(json.dumps(bundle(*LOW)))
     for n, entry in enumerate(given["entry"]):
         entry["fullUrl"] = f"urn:uuid:{n}"
         if "subject" in entry["resource"]:
@@ -147,7 +155,7 @@ def test_what_cannot_be_used_is_kept_with_its_reason(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'{"resourceType":"Observation","id":"cut o\n')
     run(path, *AS_OF, "--output", tmp_path / "out")
-    rejects = [json.loads(x) for x in (tmp_path / "out" / "rejects.ndjson").open()]
+    rejects = rows(tmp_path / "out" / "rejects.ndjson")
     assert rejects == [
         {
             "file": "all.ndjson",
@@ -168,7 +176,7 @@ def test_replay_knows_only_what_was_known(tmp_path: Path) -> None:
     path = ndjson(tmp_path / "all.ndjson", patient(), alp(29, -300, 35), late, *visits)
     arguments = ["--replay", "2025-01-01..2026-11-01", "--output"]
     run(path, *arguments, tmp_path / "out")
-    (row,) = map(json.loads, (tmp_path / "out" / "explanations.ndjson").open())
+    (row,) = rows(tmp_path / "out" / "explanations.ndjson")
     assert [(a["day"], a["situation"]) for a in row["answers"]] == [
         ("2026-04-15", "single-low-alp"),
         ("2026-10-22", "single-low-alp"),
@@ -207,11 +215,11 @@ def test_two_policies_say_who_gains_and_who_loses(tmp_path: Path) -> None:
     plain.write_text('version = "plain"\n')
     two = ["--policy", plain, "--policy", stricter]
     assert run(path, *AS_OF, *two, "--output", tmp_path / "out")[0] == 0
-    rows = {r["patient"]: r for r in worklist(tmp_path / "out")}
-    assert rows["pat-1"]["change"] == "loses"
-    assert rows["pat-1"]["indicator_b"] == ""
-    assert rows["pat-1"]["reason_b"] != ""
-    assert rows["two"]["change"] == "same card"
+    changed = {r["patient"]: r for r in worklist(tmp_path / "out")}
+    assert changed["pat-1"]["change"] == "loses"
+    assert changed["pat-1"]["indicator_b"] == ""
+    assert changed["pat-1"]["reason_b"] != ""
+    assert changed["two"]["change"] == "same card"
     assert run(path, *AS_OF, *two[2:], *two[:2], "--output", tmp_path / "b")[0] == 0
     assert {r["patient"]: r["change"] for r in worklist(tmp_path / "b")}["pat-1"] == "gains"
 
@@ -238,7 +246,7 @@ def test_small_counts_are_not_shown(source: Path, tmp_path: Path) -> None:
         (["{source}", "--replay", "2020-02-01..2020-01-01", "--output", "{out}"], "two days"),
         (["{none}", *AS_OF, "--output", "{out}"], "cannot be read (No such file"),
         (["{empty}", *AS_OF, "--output", "{out}"], "holds no .ndjson"),
-        (["{source}", *AS_OF, "--output", "{source}"], "exists"),
+        (["{source}", *AS_OF, "--output", "{source}"], "Not a directory"),
         (["{source}", *AS_OF, "--output", "/proc/nowhere/out"], "/proc/nowhere"),
         (["{source}", *AS_OF, "--output", "{folder}"], "holds a source"),
         (["{source}", *AS_OF, "--output", "{out}", "--master", "local"], "--master goes with"),

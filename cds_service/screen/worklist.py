@@ -69,8 +69,8 @@ def write_worklist(
             sep=",",
             quotechar='"',
             escapechar='"',
-            names=[*_SORT, *named],
-            dtype=_SORT | named,
+            auto_detect=False,
+            columns=_SORT | named,
         )
         picked = ", ".join(named)
         ranked = found.row_number(f"OVER (ORDER BY {_ORDER}) AS rank", picked).order("rank")
