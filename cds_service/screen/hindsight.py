@@ -13,6 +13,7 @@ import msgspec
 
 from cds_service.fhir import resources as r
 from cds_service.fhir.dates import recorded_date
+from cds_service.fhir.statuses import normal
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -76,10 +77,15 @@ def _start(period: r.Period | None) -> str | None:
     return period.start if period else None
 
 
+def _result_came(result: r.Observation) -> str | None:
+    taken = result.effectiveDateTime or result.effectiveInstant or _start(result.effectivePeriod)
+    # A corrected result was issued again; that something had come was known before.
+    again = normal(result.status) in ("amended", "corrected")
+    return (taken or result.issued) if again else (result.issued or taken)
+
+
 _KNOWN_FROM: dict[type, Callable[[Any], str | None]] = {
-    r.Observation: lambda o: (
-        o.issued or o.effectiveDateTime or o.effectiveInstant or _start(o.effectivePeriod)
-    ),
+    r.Observation: _result_came,
     r.MedicationStatement: lambda m: (
         m.dateAsserted or m.effectiveDateTime or _start(m.effectivePeriod)
     ),

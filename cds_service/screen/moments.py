@@ -47,11 +47,11 @@ def questions(chart: Chart, plan: Plan, aids: ReadingAids) -> list[Question]:
     return sorted(asked, key=_in_time)
 
 
-def _in_time(question: Question) -> tuple[date, str, bool]:
+def _in_time(question: Question) -> tuple[date, bool, float]:
     instant = question.moment.instant
-    # An order of a day comes at its end: only then everything of its session is known.
-    at = instant.isoformat() if instant else ""
-    return question.moment.day, at, question.hook == ORDER_SIGN
+    # The orders of a day come at its end: only then everything of its sessions is known.
+    at = instant.timestamp() if instant else 0.0
+    return question.moment.day, question.hook == ORDER_SIGN, at
 
 
 def _encounters(chart: Chart) -> Iterator[Moment]:

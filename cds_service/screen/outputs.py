@@ -16,6 +16,7 @@ from cds_service.screen.sections import sections
 from cds_service.screen.tally import Tally, tally
 from cds_service.screen.worklist import write_explanations, write_worklist
 
+_READY = "outputs"
 RUN_RECORD = "run.json"
 FILES = (
     "worklist.csv",
@@ -42,14 +43,13 @@ def write_outputs(
     books: Sequence[Rulebook],
     read: Read,
     results: Results,
-    folder: Path,
     work: Path,
 ) -> Tally:
-    """Write every file beside its final name, then move all there, the run record last."""
+    """Write every file where `publish` takes it from."""
     # The validating models take memory that asking had better have; they are needed only here.
     from cds_service.screen.fhir_output import measure_report, patient_list
 
-    ready = work / "outputs"
+    ready = work / _READY
     ready.mkdir(exist_ok=True)
     counts = tally(results, len(books))
     priorities = {slug: s.priority for slug, s in books[0].situations.items()}
@@ -63,9 +63,13 @@ def write_outputs(
     _written(ready / "report.html", lambda file: file.writelines(report(plan, parts, run)))
     record = msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n"
     _write(ready / RUN_RECORD, [record.decode()])
-    for name in FILES:
-        (ready / name).replace(folder / name)
     return counts
+
+
+def publish(folder: Path, work: Path) -> None:
+    """Move every file to its final name, the run record last."""
+    for name in FILES:
+        (work / _READY / name).replace(folder / name)
 
 
 def _write(path: Path, pieces: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from cds_service import rulebook
 from cds_service.rulebook import Rulebook
 from cds_service.screen.grouping import count_patients, patient_lines
 from cds_service.screen.lines import LineReader
-from cds_service.screen.outputs import RUN_RECORD, Read, write_outputs
+from cds_service.screen.outputs import RUN_RECORD, Read, publish, write_outputs
 from cds_service.screen.patient import Asker, reading_aids
 from cds_service.screen.plan import Plan, ScreenError
 from cds_service.screen.progress import step
@@ -30,6 +30,7 @@ def screen(names: Sequence[str], plan: Plan, folder: Path, *, memory_mb: int = 6
 
     Raises ScreenError with one line where that cannot be done; OSError where the disk refuses.
     """
+    refuse_nested(names, folder)
     sources = found(names)
     books = [rulebook.load(plan.canonical, path) for path in plan.policy_paths]
     work = begin(folder, sources, plan, books)
@@ -56,13 +57,18 @@ def sieve_for(plan: Plan, books: Sequence[Rulebook]) -> Sieve:
     return Sieve([b.terminology for b in books], reader)
 
 
+def refuse_nested(names: Sequence[str], folder: Path) -> None:
+    """Raise ScreenError where a run would read what it writes."""
+    for name in names:
+        source = Path(name)
+        if source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
+            raise ScreenError(f"{folder}: lies within the source {name}; name another --output")
+
+
 def begin(folder: Path, sources: Sequence[Source], plan: Plan, books: Sequence[Rulebook]) -> Path:
     """The folder in which a run keeps what it has, empty or left by an interrupted run."""
     if (folder / RUN_RECORD).exists():
         raise ScreenError(f"{folder}: holds a finished run; name another folder with --output")
-    for source in sources:
-        if folder.resolve() in Path(source.path).resolve().parents:
-            raise ScreenError(f"{folder}: holds a source ({source.name}); name another --output")
     work = folder / WORK
     work.mkdir(parents=True, exist_ok=True)
     asked = msgspec.json.encode(
@@ -89,8 +95,18 @@ def begin(folder: Path, sources: Sequence[Source], plan: Plan, books: Sequence[R
 def finish(
     plan: Plan, books: Sequence[Rulebook], read: Read, results: Results, folder: Path, work: Path
 ) -> Tally:
-    """Write the outputs and clear away what the run kept."""
-    counts = write_outputs(plan, books, read, results, folder, work)
+    """Write the outputs and clear away what the run kept.
+
+    Raises ScreenError when a replay found no encounter at which to open a chart.
+    """
+    counts = write_outputs(plan, books, read, results, work)
+    if plan.replay is not None and plan.at == "encounter" and not counts.views:
+        shutil.rmtree(work)
+        raise ScreenError(
+            "no encounter started in that time, so no chart would have been opened;"
+            " --at alp opens it at each ALP result"
+        )
+    publish(folder, work)
     shutil.rmtree(work)
     return counts
 

@@ -21,7 +21,7 @@ from cds_service.screen.outputs import Read
 from cds_service.screen.patient import Asker
 from cds_service.screen.plan import Plan, ScreenError
 from cds_service.screen.results import Missing, PatientResult, Results
-from cds_service.screen.run import batches, begin, finish, sieve_for
+from cds_service.screen.run import batches, begin, finish, refuse_nested, sieve_for
 from cds_service.screen.run_record import Input
 from cds_service.screen.sources import Source
 from cds_service.screen.spark_sources import address, hashed, spark_sources
@@ -50,6 +50,7 @@ def screen_on_spark(names: Sequence[str], plan: Plan, folder: Path, master: str)
     books = [rulebook.load(plan.canonical, path) for path in plan.policy_paths]
     session = _session(master)
     try:
+        refuse_nested(names, folder)
         sources = spark_sources(session, names)
         work = begin(folder, sources, plan, books)
         results = Results(work / "results")
