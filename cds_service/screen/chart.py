@@ -28,6 +28,7 @@ class Chart:
         self.lines = lines
         self._late = late
         self._decoded = _decoded(lines)
+        self._last: tuple[tuple[Moment, int, frozenset[int]], PatientRecord] | None = None
         self.entries = self._decoded.entries
         patients = [e for e in newest_copies(self.entries) if isinstance(e.resource, r.Patient)]
         self.patient: r.Patient | None = None
@@ -59,11 +60,15 @@ class Chart:
         """
         if whole:
             return self._read(self.all_entries, moment, aids, hidden)
-        record = self._read(self.entries, moment, aids, hidden)
-        if not self._late:
-            return record
-        late = _Late(lambda: self._read(self.all_entries, moment, aids, hidden).results)
-        return msgspec.structs.replace(record, results=late)
+        # The last record is often asked for again: by a second policy, or for counting.
+        asked = (moment, id(aids), hidden)
+        if self._last is None or self._last[0] != asked:
+            record = self._read(self.entries, moment, aids, hidden)
+            if self._late:
+                late = _Late(lambda: self._read(self.all_entries, moment, aids, hidden).results)
+                record = msgspec.structs.replace(record, results=late)
+            self._last = (asked, record)
+        return self._last[1]
 
     def _read(
         self,

@@ -119,8 +119,7 @@ class Asker:
         last: Question | None,
         refused: Sequence[str],
     ) -> PatientResult:
-        end = Moment(self._plan.last_day)
-        record = chart.record(end, self._aids[0])
+        record = chart.record(Moment(self._plan.last_day), self._aids[0])
         age = age_at(record.patient.born, self._plan.last_day)
         signings = sum(q.hook in ORDER_HOOKS for q in asked)
         results = [r for r in record.alp if self._in_period(r)]

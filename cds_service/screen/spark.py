@@ -36,6 +36,8 @@ _FOUND = (
     "kind tinyint, patient string, refers string, known boolean, file string, content binary,"
     " reason string"
 )
+# One machine: no address outside it, and not hundreds of small tasks.
+_LOCAL = {"spark.driver.host": "127.0.0.1", "spark.sql.shuffle.partitions": "8"}
 _ASKED = "patient string, answer binary"
 _REJECT = -1
 _BLOCK_LINES = 2_000
@@ -78,7 +80,7 @@ def _session(master: str) -> "SparkSession":
     for key, value in {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
-        **({"spark.driver.host": "127.0.0.1"} if master.startswith("local") else {}),
+        **(_LOCAL if master.startswith("local") else {}),
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(_BLOCK_LINES),
         "spark.log.level": "ERROR",
     }.items():

@@ -1,5 +1,6 @@
 """Where Spark reads from: files here, or at any address that its Hadoop file systems know."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from cds_service.screen.sources import Reading, Source, found, is_readable
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_REMOTE = "://"
+# Hadoop writes `file:/…` where others write `file:///…`.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def spark_sources(session: "SparkSession", names: Sequence[str]) -> list[Source]:
@@ -20,18 +22,18 @@ def spark_sources(session: "SparkSession", names: Sequence[str]) -> list[Source]
     """
     sources: list[Source] = []
     for name in names:
-        sources += _listed(session, name) if _REMOTE in name else found([name])
+        sources += _listed(session, name) if _ADDRESS.match(name) else found([name])
     return sources
 
 
 def address(source: Source) -> str:
     """The source as Spark names it."""
-    return source.path if _REMOTE in source.path else Path(source.path).resolve().as_uri()
+    return source.path if _ADDRESS.match(source.path) else Path(source.path).resolve().as_uri()
 
 
 def hashed(source: Source) -> str | None:
     """Hash of a local file; None at an address that only Spark reads."""
-    if _REMOTE in source.path:
+    if _ADDRESS.match(source.path):
         return None
     reading = Reading(source)
     try:
