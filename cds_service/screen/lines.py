@@ -147,8 +147,7 @@ class LineReader:
         concept = bytes(head.medicationCodeableConcept)
         known = self._concepts.get(concept)
         if known is None:
-            decoded = decode(msgspec.Raw(line), "line")
-            use = decoded.entries[0].resource if decoded.entries else None
+            use = _resource(line)
             # What cannot be decoded is named by the reader of the patient's record.
             known = not isinstance(use, r.MedicationUse) or self._recognised(use)
             _remember(self._concepts, concept, known)
@@ -156,8 +155,7 @@ class LineReader:
 
     def _drug_elsewhere(self, head: _Head, line: bytes) -> _Found:
         """A drug that is, or may be, named in another resource."""
-        decoded = decode(msgspec.Raw(line), "line")
-        use = decoded.entries[0].resource if decoded.entries else None
+        use = _resource(line)
         if not isinstance(use, r.MedicationUse):
             return self._own(head, line, "resource")
         known = self._recognised(use)
@@ -174,8 +172,7 @@ class LineReader:
         kind = bytes(head.class_)
         stay = self._every_encounter or self._stays.get(kind)
         if stay is None:
-            decoded = decode(msgspec.Raw(line), "line")
-            encounter = decoded.entries[0].resource if decoded.entries else None
+            encounter = _resource(line)
             stay = not isinstance(encounter, r.Encounter) or self._is_stay(encounter)
             _remember(self._stays, kind, stay)
         return self._own(head, line, "resource") if stay else _NONE
@@ -198,6 +195,12 @@ def on_one_line(line: bytes) -> bytes:
     if b"\n" in line or b"\r" in line:
         return line.replace(b"\r", b" ").replace(b"\n", b" ").strip()
     return line
+
+
+def _resource(line: bytes) -> r.AnyResource | None:
+    """The resource as the rules read it; None when it cannot be decoded."""
+    decoded = decode(msgspec.Raw(line), "line")
+    return decoded.entries[0].resource if decoded.entries else None
 
 
 def _remember(known: dict[bytes, bool], key: bytes, answer: bool) -> None:

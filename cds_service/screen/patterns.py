@@ -1,8 +1,8 @@
 r"""What a line must hold to matter, as patterns over its raw bytes.
 
-A pattern may find too much, never too little: a code counts however it is spaced or dotted, and a
-line in which ASCII characters hide behind \u escapes is always looked at. Lines about drugs are all
-looked at, because a drug may be named in words.
+A pattern may find too much, never too little: a code counts wherever it stands and however it is
+dotted, and a line in which ASCII characters hide behind \u escapes is always looked at. Lines about
+drugs are all looked at, because a drug may be named in words.
 """
 
 import re
@@ -13,9 +13,6 @@ import msgspec
 from cds_service.fhir.observations import RESULTS
 from cds_service.terminology import ATC, ICD_10_CM, NDC, Concept, Terminology
 
-# A code stands between quotes, or between spaces of any kind, written out or as an escape or as UTF-8.
-_BEFORE = r'(?:["\s\x80-\xbf]|\\[tnrfv])'
-_AFTER = r'["\s\\\xc2\xe1-\xe3]'
 _ALWAYS = r'"resourceType"\s*:\s*"(?:Patient|Medication|Specimen|Encounter|Bundle)'
 # An ASCII character, or a space, that hides behind an escape.
 _ESCAPED = r"\\u(?:00(?:[2-7][0-9A-Fa-f]|85|[Aa]0)|1680|20[02][0-9A-Fa-f]|205[Ff]|3000)"
@@ -47,7 +44,7 @@ def patterns(terminologies: Iterable[Terminology]) -> list[Pattern]:
             for expression in expressions:
                 found[expression] = found.get(expression, True) and late
     return [
-        *(Pattern(_BEFORE + e, late) for e, late in sorted(found.items())),
+        *(Pattern(e, late) for e, late in sorted(found.items())),
         Pattern(_ALWAYS),
         Pattern(_ESCAPED),
         *(Pattern(e, odd=True) for e in _CUT_OFF),
@@ -61,7 +58,7 @@ def _expressions(concept: Concept) -> Iterator[str]:
     elif concept.system in _PREFIXED:
         yield _dotless(code[:-1] if _SEVENTH.fullmatch(code) else code)
     elif _PLAIN.fullmatch(code):
-        yield re.escape(code) + _AFTER
+        yield re.escape(code)
     else:
         yield _longest_piece(code)
 
@@ -86,4 +83,4 @@ def _ndc(code: str) -> Iterator[str]:
 def _longest_piece(code: str) -> str:
     """A site's own code may hold characters that JSON writes in more than one way."""
     pieces = _PLAIN.findall(code)
-    return '[^"]*' + re.escape(max(pieces, key=len)) if pieces else '[^"]*[^ -~]'
+    return re.escape(max(pieces, key=len)) if pieces else r"[\x80-\xff]|\\u"
