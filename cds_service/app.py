@@ -2,23 +2,27 @@
 
 POST /cds-services/<id>
    │ web.services      read JSON                                             → HookRequest
-   │ fhir.prefetch     satisfied? null? OperationOutcome? omitted, or 412    → resources
+   │ gathering         fhir.prefetch: satisfied? null? OperationOutcome? omitted, so
+   │                   fhir.completing: searched for, where a row needs it; or 412       → resources
    │ fhir.reader       FHIR → facts, one entry at a time; names what it cannot read → PatientRecord
    │ assessment        ALP series, exposure, work-up, context                → Assessment   (pure)
    │ decision          first situation, by priority, that holds, and why     → Decision     (pure)
+   │ feedback_store    a card? set aside here, or seen by this user → decided once more with these facts
    │ guidance          decision + knowledge (words, orders, sources)         → Card
    ▼ hooks.card                                                              → JSON
 """
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
+import msgspec
 from flask import Flask
 
-from cds_service import rulebook
-from cds_service.guidance import Advisor
+from cds_service import guidance
+from cds_service.clients import OPEN
 from cds_service.settings import Settings
-from cds_service.web import problems, services
+from cds_service.web import feedback, problems, services
 
 
 def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -> Flask:
@@ -26,12 +30,18 @@ def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -
 
     Raises KnowledgeError when the knowledge or the site policy is wrong.
     """
-    advisor = Advisor(rulebook.load(settings.canonical_url, settings.policy))
+    key = settings.hash_key or secrets.token_bytes(32)
+    advisor, store = guidance.start_with_memory(settings, key)
+    open_client = msgspec.structs.replace(OPEN, fhir_servers=settings.fhir_servers)
     app = Flask("cds_service", static_folder=None)
     # One byte more than is accepted: a body without a length is cut off there, and shows it.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.url_map.merge_slashes = False
-    app.register_blueprint(services.blueprint(advisor, today or _today, settings.max_body_bytes))
+    app.register_blueprint(
+        services.blueprint(advisor, lambda: open_client, today or _today, settings.max_body_bytes)
+    )
+    app.register_blueprint(feedback.blueprint(store, lambda: open_client, settings.max_body_bytes))
+    app.extensions["feedback_store"] = store
     problems.install(app)
     return app
 

@@ -4,17 +4,23 @@ Hooks, command line, pages and population screening all ask here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Literal
 
 import msgspec
 
 from cds_service.assessment import Assessment, Call
+from cds_service.assessment.snoozing import Quiet, quiet
 from cds_service.drugs import Drug
 from cds_service.policy import Policy, Switch
 from cds_service.record import PatientRecord
 from cds_service.situations.verdict import Level, Verdict
 
-Outcome = Literal["card", "shadow", "silence", "outranked", "not alone", "off", "does not hold"]
+Outcome = Literal[
+    "card", "shadow", "silence", "snoozed", "outranked", "not alone", "off", "does not hold"
+]
+SNOOZED = "workup-in-progress"
+"""The silence of a card that was set aside, or seen already."""
 Kind = Literal["card", "accompanying", "silence"]
 
 
@@ -52,6 +58,8 @@ class Decision(msgspec.Struct, frozen=True):
     primary: Finding | None = None
     accompanying: Finding | None = None
     silence: Finding | None = None
+    quiet: Quiet | None = None
+    """Why the card that would be given was not, when it was set aside or seen already."""
     shadow: Sequence[Finding] = ()
     """Situations switched to shadow that would have given the card."""
     steps: Sequence[Step] = ()
@@ -68,16 +76,17 @@ def decide(
     explain: bool = False,
 ) -> Decision:
     """The first row, by priority, that holds for this patient at this hook."""
-    assessment = Assessment(record, call, policy, drugs)
-    outcome = _Outcome(assessment, explain)
-    asked = [r for r in rows if call.hook in r.hooks]
-    for row in asked:
+    outcome = _Outcome(Assessment(record, call, policy, drugs), explain)
+    switches = policy.situations
+    for row in rows:
         if outcome.settled and not explain:
             break
-        outcome.consider(row, policy.situations.get(row.slug, "on"))
-    for row in asked:
-        if row.kind == "accompanying":
-            outcome.consider_beside(row, policy.situations.get(row.slug, "on"))
+        if call.hook in row.hooks:
+            outcome.consider(row, switches.get(row.slug, "on"))
+    if outcome.may_stand_beside or explain:
+        for row in rows:
+            if row.kind == "accompanying" and call.hook in row.hooks:
+                outcome.consider_beside(row, switches.get(row.slug, "on"))
     return outcome.decision()
 
 
@@ -87,16 +96,22 @@ class _Outcome:
     def __init__(self, assessment: Assessment, explain: bool) -> None:
         self._assessment = assessment
         self._explain = explain
-        self._primary: Finding | None = None
+        self.primary: Finding | None = None
         self._beside: Finding | None = None
         self._silence: Finding | None = None
+        self._quiet: Quiet | None = None
         self._shadow: list[Finding] = []
         self._steps: list[tuple[int, Step]] = []
 
     @property
     def settled(self) -> bool:
         """A card or a silence was found: what follows is outranked."""
-        return self._primary is not None or self._silence is not None
+        return self.primary is not None or self._silence is not None
+
+    @property
+    def may_stand_beside(self) -> bool:
+        """There is a card, or one that keeps quiet: another may accompany it."""
+        return self.primary is not None or self._quiet is not None
 
     def consider(self, row: Row, switch: Switch) -> None:
         """Try a row that gives a card or a silence of its own."""
@@ -105,10 +120,11 @@ class _Outcome:
         verdict = row.holds(self._assessment)
         if row.kind == "accompanying" and not verdict.leads:
             return
-        finding = Finding(row.slug, verdict.level, verdict.reason)
         if not verdict.holds:
             self._note(row, switch, verdict, "does not hold")
-        elif switch == "off":
+            return
+        finding = Finding(row.slug, verdict.level, verdict.reason)
+        if switch == "off":
             self._note(row, switch, verdict, "off")
         elif self.settled:
             self._note(row, switch, verdict, "outranked")
@@ -118,13 +134,13 @@ class _Outcome:
         elif row.kind == "silence":
             self._silence = finding
             self._note(row, switch, verdict, "silence")
-        else:
-            self._primary = finding
+        elif not self._keep_quiet(row, switch):
+            self.primary = finding
             self._note(row, switch, verdict, "card")
 
     def consider_beside(self, row: Row, switch: Switch) -> None:
         """Try a row that may only stand beside a card."""
-        if (self._primary is None or switch == "off") and not self._explain:
+        if switch == "off" and not self._explain:
             return
         verdict = row.holds(self._assessment)
         if verdict.leads:
@@ -133,24 +149,43 @@ class _Outcome:
             self._note(row, switch, verdict, "does not hold")
         elif switch == "off":
             self._note(row, switch, verdict, "off")
-        elif self._primary is None:
+        elif not self.may_stand_beside:
             self._note(row, switch, verdict, "not alone")
         elif switch == "shadow":
             self._shadow.append(Finding(row.slug, verdict.level, verdict.reason))
             self._note(row, switch, verdict, "shadow")
-        else:
-            self._beside = Finding(row.slug, verdict.level, verdict.reason)
+        elif not self._keep_quiet(row, switch):
+            self._stand(Finding(row.slug, verdict.level, verdict.reason))
             self._note(row, switch, verdict, "card")
 
     def decision(self) -> Decision:
         return Decision(
             assessment=self._assessment,
-            primary=self._primary,
+            primary=self.primary,
             accompanying=self._beside,
             silence=self._silence,
+            quiet=self._quiet,
             shadow=tuple(self._shadow),
-            steps=tuple(step for _, step in sorted(self._steps, key=lambda s: s[0])),
+            steps=tuple(step for _, step in sorted(self._steps, key=itemgetter(0))),
         )
+
+    def _keep_quiet(self, row: Row, switch: Switch) -> bool:
+        """Whether the card was set aside or seen already. What it outranks stays outranked."""
+        found = quiet(self._assessment, row.slug)
+        if found is None:
+            return False
+        self._note(row, switch, Verdict(True, found.said), "snoozed")
+        if not self.settled:
+            self._quiet = found
+            self._silence = Finding(SNOOZED, "usual", found.said)
+        return True
+
+    def _stand(self, finding: Finding) -> None:
+        """Beside the card; where that one is quiet, in its place: this one was not set aside."""
+        if self.primary is None:
+            self.primary, self._silence = finding, None
+        else:
+            self._beside = finding
 
     def _note(self, row: Row, switch: Switch, verdict: Verdict, outcome: Outcome) -> None:
         if self._explain:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -19,11 +19,12 @@ Action = Literal[
     "lowers-alp",
 ]
 ANTIRESORPTIVE_ACTIONS = frozenset({"bisphosphonate", "zoledronate", "pamidronate", "denosumab"})
+GIVEN_AS_DOSES = frozenset({"zoledronate", "pamidronate", "denosumab"})
 ONCOLOGY_DOSE = "oncology-dose-antiresorptive"
 _LONGEST_NAME = 200
 INJECTED = "ibandronate-injection"
 _BEGINNING = 4
-_WORD = re.compile(r"[a-z]{4,}")
+_BEGINNINGS = re.compile(r"([a-z]{4})[a-z]*")
 UNSPECIFIED = "bisphosphonate-unspecified"
 
 
@@ -41,6 +42,11 @@ class Drug(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def is_antiresorptive(self) -> bool:
         """Whether it is a bisphosphonate or denosumab."""
         return self.action in ANTIRESORPTIVE_ACTIONS
+
+    @property
+    def given_as_doses(self) -> bool:
+        """Whether it is only ever injected: each handing over is one dose, however long it lasts."""
+        return self.action in GIVEN_AS_DOSES
 
 
 class Recognised(msgspec.Struct, frozen=True):
@@ -76,7 +82,7 @@ class DrugList:
         concepts = self._terminology.value_sets[value_set].concepts if value_set else ()
         return next((c for c in concepts if c.system == ATC), None)
 
-    def by_codes(self, codings: Iterable[HasCode]) -> Recognised | None:
+    def by_codes(self, codings: Sequence[HasCode]) -> Recognised | None:
         """The drug that any of these codings names; a named drug wins over a class."""
         found: str | None = None
         oncology_dose = injected = False
@@ -99,7 +105,7 @@ class DrugList:
             return None
         lowered = _plain(text[:_LONGEST_NAME])
         # Most drugs are none of ours: the beginnings of the words tell that faster than the search.
-        if not any(word[:_BEGINNING] in self._beginnings for word in _WORD.findall(lowered)):
+        if self._beginnings.isdisjoint(_BEGINNINGS.findall(lowered)):
             return None
         found = self._names.match(lowered.lstrip()) if at_start else self._names.search(lowered)
         return Recognised(self._by_name[found[1]], True, False) if found else None

@@ -5,7 +5,8 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from cds_service.drugs import DrugList
-from cds_service.fhir.prefetch import PATIENT, templates
+from cds_service.fhir.references import redirected
+from cds_service.fhir.templates import PATIENT, templates
 from cds_service.hooks.request import ORDER_HOOKS, ORDER_SELECT
 from cds_service.terminology import Terminology
 
@@ -54,19 +55,24 @@ def hook_request(
             prefetch[key] = _search(template, resources)
     context: Json = {"userId": _USER, "patientId": patient["id"]}
     if hook in ORDER_HOOKS:
-        context["draftOrders"] = {
-            "resourceType": "Bundle",
-            "type": "collection",
-            "entry": [{"resource": draft} for draft in drafts],
-        }
-    if hook == ORDER_SELECT:
-        context["selections"] = [f"{d['resourceType']}/{d['id']}" for d in drafts]
+        context |= order_context(hook, drafts)
     return {
         "hook": hook,
         "hookInstance": str(uuid5(NAMESPACE_URL, f"{hook}/{patient['id']}")),
         "context": context,
         "prefetch": prefetch,
     }
+
+
+def order_context(hook: str, drafts: Sequence[Json]) -> Json:
+    """The orders being written, as an order hook has them in its context, every one selected."""
+    entries = [{"resource": draft} for draft in drafts]
+    context: Json = {
+        "draftOrders": {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    }
+    if hook == ORDER_SELECT:
+        context["selections"] = [f"{d['resourceType']}/{d['id']}" for d in drafts]
+    return context
 
 
 def draft_order(drug: str, drugs: DrugList, *, ended: bool = False) -> Json:
@@ -129,20 +135,7 @@ def _resources(bundle: Mapping[str, Any]) -> Iterator[Json]:
             addresses[address] = f"{resource.get('resourceType')}/{resource['id']}"
     for entry in entries:
         if isinstance(entry.get("resource"), dict):
-            yield _rewritten(entry["resource"], addresses)
-
-
-def _rewritten(value: Any, addresses: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: addresses.get(inner, inner)
-            if key == "reference" and isinstance(inner, str)
-            else _rewritten(inner, addresses)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_rewritten(inner, addresses) for inner in value]
-    return value
+            yield redirected(entry["resource"], addresses)
 
 
 def _about(resource: Json, patient_id: str) -> bool:

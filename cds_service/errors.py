@@ -10,6 +10,7 @@ knowledge (the program refuses to start). No refusal is ever turned into an empt
     │   ├── BodyTooLarge        413
     │   └── UnsupportedMedia    415
     ├── DataUnavailable         412  required data neither came nor can be had
+    ├── MemoryUnavailable       503  feedback cannot be kept just now
     └── InternalFailure         500  our own fault; says nothing of its cause
     KnowledgeError                   words, codes or policy are wrong: refuse to start
 """
@@ -86,6 +87,18 @@ class DataUnavailable(ServiceError):
 
     status = HTTPStatus.PRECONDITION_FAILED
     issue_code = "processing"
+
+
+class MemoryUnavailable(ServiceError):
+    """The database did not take the feedback: nothing of the call was promised; send it again."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    issue_code = "transient"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """When to try again, in seconds."""
+        return {"Retry-After": "30"}
 
 
 class InternalFailure(ServiceError):

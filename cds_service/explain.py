@@ -25,6 +25,7 @@ _OUTCOME = {
     "card": "CARD",
     "shadow": "SHADOW",
     "silence": "SILENT",
+    "snoozed": "SNOOZED",
     "outranked": "outranked",
     "not alone": "only beside a card",
     "off": "switched off",

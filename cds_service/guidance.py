@@ -8,19 +8,22 @@ import msgspec
 from cds_service.assessment import Assessment, Call
 from cds_service.card_text import detail, fixed_text
 from cds_service.card_text.speaker import Speaker
+from cds_service.clients import OPEN, Client
 from cds_service.decision import Decision, Finding, decide
 from cds_service.errors import DataUnavailable
+from cds_service.feedback_store import FeedbackStore, Versions, open_store
+from cds_service.fhir.access import FhirAccess
+from cds_service.fhir.budget import Limits
 from cds_service.fhir.drafts import read_drafts
-from cds_service.fhir.prefetch import collect
 from cds_service.fhir.reader import ReadingAids, read_record
-from cds_service.hooks.card import Action, Card, Coding, Response, Source, Suggestion
+from cds_service.gathering import Gathering
+from cds_service.hooks.card import EXTENSION, Action, Card, Coding, Response, Source, Suggestion
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.orders import DraftOrders
 from cds_service.record import PatientRecord
-from cds_service.rulebook import Rulebook
+from cds_service.rulebook import Rulebook, load
 from cds_service.rulebook.situation import Situation, conditions
-
-_EXTENSION = "org.low-alp-cds."
+from cds_service.settings import Settings
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -30,31 +33,82 @@ class Answer(msgspec.Struct, frozen=True):
     decision: Decision
 
 
+def start(settings: Settings) -> "Advisor":
+    """An advisor for these settings, its knowledge loaded and its draft orders checked.
+
+    Raises KnowledgeError when knowledge, site policy or a draft order is wrong.
+    """
+    fhir = FhirAccess(Limits(settings.fhir_timeout, settings.fhir_budget))
+    advisor = Advisor(load(settings.canonical_url, settings.policy), fhir=fhir)
+    advisor.drafts.check()
+    return advisor
+
+
+def start_with_memory(
+    settings: Settings, key: bytes, *, read_only: bool = False
+) -> tuple["Advisor", FeedbackStore]:
+    """The same with its memory. `key` is the secret of the pseudonyms; read only, it learns nothing.
+
+    Raises KnowledgeError as `start` does, and when the schema is not that of this version.
+    """
+    advisor = start(settings)
+    book = advisor.rulebook
+    store = open_store(settings.database_url, key, book.policy, versions(book), read_only=read_only)
+    return Advisor(book, fhir=advisor.fhir, store=store), store
+
+
+def versions(rulebook: Rulebook) -> Versions:
+    """What memory has to know of the rules."""
+    return Versions(rulebook.about.version, rulebook.order_system, rulebook.override_system)
+
+
 class Advisor:
     """Answers calls with one rulebook. Built once; safe to share between threads."""
 
-    def __init__(self, rulebook: Rulebook) -> None:
+    def __init__(
+        self,
+        rulebook: Rulebook,
+        *,
+        fhir: FhirAccess | None = None,
+        store: FeedbackStore | None = None,
+    ) -> None:
+        """`fhir` is how FHIR servers are reached; without a `store` nothing is remembered."""
         self.rulebook = rulebook
-        self._drafts = DraftOrders(rulebook)
+        self.fhir = fhir or FhirAccess()
+        self._store = store
+        self.drafts = DraftOrders(rulebook)
         self._fixed = {
             slug: fixed_text(situation, rulebook)
             for slug, situation in rulebook.situations.items()
             if situation.kind != "silence"
         }
-        self._aids = ReadingAids(
+        self.aids = ReadingAids(
             rulebook.terminology, rulebook.units, rulebook.drug_list, rulebook.order_system
         )
+        self._gathering = Gathering(rulebook, self.aids, self.fhir)
 
-    def answer(self, request: HookRequest, as_of: date, *, explain: bool = False) -> Answer:
-        """The cards for one call.
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._store is not None:
+            self._store.close()
 
-        Raises DataUnavailable when required data did not come with it.
+    def answer(
+        self,
+        request: HookRequest,
+        as_of: date,
+        *,
+        client: Client = OPEN,
+        explain: bool = False,
+    ) -> Answer:
+        """The cards for one call by `client`.
+
+        Raises DataUnavailable when required data neither came with it nor can be had.
         """
-        data = collect(request.prefetch, request.patient_id, request.fhir_server)
+        data = self._gathering.gathered(request, as_of, client)
         record = read_record(
             data.patient,
             data.entries,
-            self._aids,
+            self.aids,
             unread=data.unread,
             unknown=data.unknown,
             fhir_server=request.fhir_server,
@@ -67,12 +121,26 @@ class Advisor:
                 request.selections,
                 request.patient_id,
                 data.entries,
-                self._aids,
+                self.aids,
                 request.fhir_server,
             )
             record = msgspec.structs.replace(record, orders=(*record.orders, *drafts.tests))
             call = msgspec.structs.replace(call, draft=drafts.draft)
-        decision = decide(
+        decision = self._decide(record, call, explain)
+        if self._store is None or decision.primary is None:
+            return Answer(Response(self.cards(decision, request.encounter_id)), decision)
+        # Asked only when there is a card: most calls never wait for memory.
+        snoozes, shown = self._store.recall(client.name, request)
+        if snoozes or shown:
+            call = msgspec.structs.replace(call, snoozes=snoozes, shown=shown)
+            decision = self._decide(record, call, explain)
+        cards = self.cards(decision, request.encounter_id)
+        if cards:
+            self._store.remember(client.name, request, cards, decision.assessment)
+        return Answer(Response(cards), decision)
+
+    def _decide(self, record: PatientRecord, call: Call, explain: bool) -> Decision:
+        return decide(
             record,
             call,
             rows=self.rulebook.rows,
@@ -80,9 +148,9 @@ class Advisor:
             policy=self.rulebook.policy,
             explain=explain,
         )
-        return Answer(Response(self._cards(decision, request.encounter_id)), decision)
 
-    def _cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
+    def cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
+        """The words and orders of a decision; none when it is silence."""
         offered: set[str] = set()
         findings = (decision.primary, decision.accompanying)
         return tuple(
@@ -120,8 +188,8 @@ class Advisor:
                 for code in situation.override_reasons
             ),
             extension={
-                f"{_EXTENSION}situation": finding.slug,
-                f"{_EXTENSION}knowledge-version": rulebook.about.version,
+                f"{EXTENSION}situation": finding.slug,
+                f"{EXTENSION}knowledge-version": rulebook.about.version,
             },
         )
 
@@ -139,13 +207,13 @@ class Advisor:
         for offer in situation.orders:
             if offer.code in offered or not speaker.holds(conditions(offer.when)):
                 continue
-            order = self._drafts[offer.code]
-            needless = self._drafts.needless(offer.code, a)
+            order = self.drafts[offer.code]
+            needless = self.drafts.needless(offer.code, a)
             if needless is not None:
                 notes[offer.code] = f"Not offered: {order.label} ({needless})."
                 continue
             offered.add(offer.code)
-            draft = self._drafts.draft(offer.code, a, encounter_id=encounter_id)
+            draft = self.drafts.draft(offer.code, a, encounter_id=encounter_id)
             suggestions.append(
                 Suggestion(
                     label=order.label,

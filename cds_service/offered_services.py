@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from cds_service.fhir.prefetch import templates
+from cds_service.fhir.templates import templates
 from cds_service.hooks.request import ORDER_SELECT, ORDER_SIGN, PATIENT_VIEW
 from cds_service.terminology import Terminology
 

@@ -1,11 +1,11 @@
-"""Draft ServiceRequests: built and validated once at start, completed for each patient.
+"""Draft ServiceRequests: built once, checked once at start, completed for each patient.
 
 Only references change from call to call, and they are made of ids that were checked before.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
+from cds_service import draft_check
 from cds_service.assessment import Assessment
 from cds_service.phrases import FLAGS
 from cds_service.rulebook import Order, Rulebook, orderable
@@ -20,9 +20,13 @@ class DraftOrders:
         self._orders = rulebook.orders
         self._off = frozenset(rulebook.policy.orders.off)
         self._templates = {
-            code: _validated(_template(code, order, rulebook))
-            for code, order in rulebook.orders.items()
+            code: _template(code, order, rulebook) for code, order in rulebook.orders.items()
         }
+
+    def check(self) -> None:
+        """Have every draft checked against FHIR. Raises KnowledgeError when one is not valid."""
+        subject = {"reference": "Patient/template"}
+        draft_check.check({c: {**t, "subject": subject} for c, t in self._templates.items()})
 
     def __getitem__(self, code: str) -> Order:
         return self._orders[code]
@@ -78,12 +82,3 @@ def _template(code: str, order: Order, rulebook: Rulebook) -> dict[str, Any]:
         "reasonCode": [{"text": _ALP_REASON}],
         "note": [{"text": order.instructions}],
     }
-
-
-def _validated(template: Mapping[str, Any]) -> dict[str, Any]:
-    """The template, once fhir.resources accepts it as R4B (which R4 ServiceRequests satisfy)."""
-    # Imported here: it costs more time and memory than the rest of the service together.
-    from fhir.resources.R4B.servicerequest import ServiceRequest
-
-    ServiceRequest.model_validate({**template, "subject": {"reference": "Patient/template"}})
-    return dict(template)

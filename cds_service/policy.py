@@ -12,6 +12,8 @@ Months = Annotated[int, Meta(ge=1, le=600)]
 Years = Annotated[int, Meta(ge=1, le=120)]
 _LARGEST = 10_000
 Switch = Literal["on", "off", "shadow"]
+EvidenceKind = Literal["lower-alp", "feature", "exposure", "alp", "work-up"]
+Lifetime = Annotated[int, Meta(ge=0, le=600)] | Literal["for ever"]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,6 +192,22 @@ class OrdersOffered(_Section, frozen=True, forbid_unknown_fields=True):
     off: tuple[str, ...]
 
 
+class SnoozeRules(_Section, frozen=True, forbid_unknown_fields=True):
+    """How long a card that was set aside stays quiet at patient-view, and what wakes it."""
+
+    wakes: tuple[Literal["lower-alp", "feature", "exposure"], ...]
+    already_seen_days: Days
+    already_seen_after_minutes: Annotated[int, Meta(ge=0, le=1440)]
+    months: Mapping[str, Lifetime] = {}
+    """By code of the override reason; a reason that is not named does not snooze."""
+
+
+class Memory(_Section, frozen=True, forbid_unknown_fields=True):
+    """How long cards and feedback are remembered."""
+
+    keep_days: Annotated[int, Meta(ge=1, le=36_600)]
+
+
 class LocalCode(_Section, frozen=True, forbid_unknown_fields=True):
     """A site's own code for one of our concepts."""
 
@@ -217,6 +235,8 @@ class Policy(_Section, frozen=True, forbid_unknown_fields=True):
     children: Children
     audience: Audience
     orders: OrdersOffered
+    snooze: SnoozeRules
+    memory: Memory
     situations: Mapping[str, Any] = {}
     """Switch of each situation; checked with the situations, which this value does not know."""
     local_codes: tuple[LocalCode, ...] = ()

@@ -1,46 +1,21 @@
 """Every setting, with its default and meaning. The table in the README is made from this module."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
+from cds_service.bases import read_entries
 from cds_service.errors import KnowledgeError
 
 Auth = Literal["required", "off"]
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_SHORTEST_KEY = 32
 _LARGEST_BODY = 1024 * 1024 * 1024
-
-
-class Setting(msgspec.Struct, frozen=True):
-    """One environment variable."""
-
-    name: str
-    default: str
-    meaning: str
-
-
-SETTINGS = (
-    Setting(
-        "CDS_AUTH",
-        "required",
-        "`required` or `off`. Client authentication is not built yet: `required` refuses to serve,"
-        " `off` serves on loopback only, unless `serve --open-to-network` says otherwise",
-    ),
-    Setting("CDS_POLICY", "", "path of a site policy TOML, laid over the built-in policy"),
-    Setting(
-        "CDS_CANONICAL_URL",
-        "https://low-alp-cds.example",
-        "base of the code systems and value sets that this service defines",
-    ),
-    Setting(
-        "CDS_MAX_BODY_BYTES", "10485760", "largest request body, in bytes; a longer one is 413"
-    ),
-    Setting("CDS_LOG_LEVEL", "INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
-)
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.1, 60
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -49,8 +24,29 @@ class Settings(msgspec.Struct, frozen=True):
     auth: Auth = "required"
     policy: Path | None = None
     canonical_url: str = "https://low-alp-cds.example"
+    database_url: str = "sqlite:///low-alp-cds.sqlite3"
+    hash_key: bytes | None = None
+    """None: a random key for as long as the service runs."""
+    fhir_servers: tuple[str, ...] = ()
+    fhir_timeout: float = 3.0
+    """Seconds."""
+    fhir_budget: float = 6.0
+    """Seconds."""
     max_body_bytes: int = 10_485_760
     log_level: str = "INFO"
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One environment variable: the field that it fills, and how its text is read."""
+
+    name: str
+    field: str
+    default: str
+    read: Callable[[str], Any]
+    """Raises ValueError saying what would be right."""
+    meaning: str
+    secret: bool = False
+    """Whether its text may never be shown."""
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -61,22 +57,25 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             raise KnowledgeError(f"{name} is no setting of this version; {hint}")
-    given = {s.name: environment.get(s.name) or s.default for s in SETTINGS}
-    auth = given["CDS_AUTH"]
-    if auth not in ("required", "off"):
-        raise KnowledgeError(f"CDS_AUTH is {auth!r}; it is to be 'required' or 'off'")
-    level = given["CDS_LOG_LEVEL"].upper()
-    if level not in LOG_LEVELS:
-        raise KnowledgeError(
-            f"CDS_LOG_LEVEL is {level!r}; it is to be one of {', '.join(LOG_LEVELS)}"
-        )
-    return Settings(
-        auth="off" if auth == "off" else "required",
-        policy=Path(given["CDS_POLICY"]) if given["CDS_POLICY"] else None,
-        canonical_url=_url(given["CDS_CANONICAL_URL"]),
-        max_body_bytes=_bytes(given["CDS_MAX_BODY_BYTES"]),
-        log_level=level,
-    )
+    return Settings(**{s.field: _read(s, environment.get(s.name) or s.default) for s in SETTINGS})
+
+
+def _read(setting: Setting, text: str) -> Any:
+    try:
+        return setting.read(text)
+    except ValueError as error:
+        shown = "not usable" if setting.secret else repr(text)
+        raise KnowledgeError(f"{setting.name} is {shown}; it is to be {error}") from error
+
+
+def _auth(text: str) -> Auth:
+    if text not in ("required", "off"):
+        raise ValueError("'required' or 'off'")
+    return "off" if text == "off" else "required"
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 def _url(text: str) -> str:
@@ -85,15 +84,113 @@ def _url(text: str) -> str:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise KnowledgeError(
-            f"CDS_CANONICAL_URL is {text!r}; it is to be an absolute http or https URL"
-        )
+        raise ValueError("an absolute http or https URL")
     return text.rstrip("/")
+
+
+def _database(text: str) -> str:
+    if not text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise ValueError("a URL that begins with sqlite:/// or postgresql://")
+    return text.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _key(text: str) -> bytes | None:
+    if text and len(text) < _SHORTEST_KEY:
+        raise ValueError(f"a secret of at least {_SHORTEST_KEY} characters")
+    return text.encode() or None
 
 
 def _bytes(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1024 <= int(text[:12]) <= _LARGEST_BODY:
-        raise KnowledgeError(
-            f"CDS_MAX_BODY_BYTES is {text!r}; it is to be a number from 1024 to {_LARGEST_BODY}"
-        )
+        raise ValueError(f"a number from 1024 to {_LARGEST_BODY}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not _SHORTEST_WAIT <= seconds <= _LONGEST_WAIT:
+        raise ValueError(f"a number of seconds from {_SHORTEST_WAIT} to {_LONGEST_WAIT}")
+    return seconds
+
+
+def _level(text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
+    return text.upper()
+
+
+SETTINGS = (
+    Setting(
+        "CDS_AUTH",
+        "auth",
+        "required",
+        _auth,
+        "`required` or `off`. Client authentication is not built yet: `required` refuses to serve,"
+        " `off` serves on loopback only, unless `serve --open-to-network` says otherwise",
+    ),
+    Setting(
+        "CDS_POLICY",
+        "policy",
+        "",
+        _path,
+        "path of a site policy TOML, laid over the built-in policy",
+    ),
+    Setting(
+        "CDS_CANONICAL_URL",
+        "canonical_url",
+        "https://low-alp-cds.example",
+        _url,
+        "base of the code systems and value sets that this service defines",
+    ),
+    Setting(
+        "CDS_DATABASE_URL",
+        "database_url",
+        "sqlite:///low-alp-cds.sqlite3",
+        _database,
+        "where the service remembers: an SQLite file, or `postgresql://…` for more than one machine",
+    ),
+    Setting(
+        "CDS_HASH_KEY",
+        "hash_key",
+        "",
+        _key,
+        "secret of at least 32 characters, the same on every machine: patients are remembered and logged"
+        " by a hash made with it. Without it a random one is made at each start, and what is remembered"
+        " of a patient ends with it",
+        secret=True,
+    ),
+    Setting(
+        "CDS_FHIR_SERVERS",
+        "fhir_servers",
+        "",
+        read_entries,
+        "comma list of FHIR base URLs that may be called while authentication is off, each as the EHR"
+        " writes it in `fhirServer`. Names must lead to public addresses, unless the network of the"
+        " internal ones stands in the list too, as in `https://fhir.example/r4,10.1.0.0/16`",
+    ),
+    Setting(
+        "CDS_FHIR_TIMEOUT",
+        "fhir_timeout",
+        "3",
+        _seconds,
+        "seconds that one call of a FHIR server may take",
+    ),
+    Setting(
+        "CDS_FHIR_BUDGET",
+        "fhir_budget",
+        "6",
+        _seconds,
+        "seconds that all calls for one hook may take together",
+    ),
+    Setting(
+        "CDS_MAX_BODY_BYTES",
+        "max_body_bytes",
+        "10485760",
+        _bytes,
+        "largest request body, in bytes; a longer one is 413",
+    ),
+    Setting("CDS_LOG_LEVEL", "log_level", "INFO", _level, "`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
+)

@@ -5,7 +5,7 @@ text is never used to recognise anything.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
@@ -20,6 +20,7 @@ NDC = "http://hl7.org/fhir/sid/ndc"
 
 # Systems whose codes are built so that a longer code is a kind of the shorter one.
 _HIERARCHICAL = frozenset({ICD_10_CM, ATC})
+_SHORTEST_ROOT = 3
 _LONGEST_CODE = 12
 _NOTHING: tuple[str, ...] = ()
 _SYSTEMS = {
@@ -34,6 +35,7 @@ _SYSTEMS = {
     "urn:oid:2.16.840.1.113883.6.88": RXNORM,
     "urn:oid:2.16.840.1.113883.6.90": ICD_10_CM,
 }
+_LISTED = frozenset(_SYSTEMS.values())
 _UNDOTTED = re.compile(r"[A-Z]\d\w\w{1,4}")
 _INJURY_CODE = re.compile(r"[A-Z]\d\w\.\w{3}[A-Z]")
 
@@ -74,21 +76,22 @@ class Terminology:
 
     def __init__(self, value_sets: Iterable[ValueSet]) -> None:
         self.value_sets: Mapping[str, ValueSet] = {v.id: v for v in value_sets}
-        self._exact: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._exact: dict[tuple[str | None, str | None], tuple[str, ...]] = {}
         self._roots: dict[tuple[str, str], tuple[str, ...]] = {}
         for value_set in self.value_sets.values():
             for concept in value_set.concepts:
                 self._add(concept.system, concept.code, value_set.id)
             for system, code in value_set.roots:
                 self._add_root(system, code, value_set.id)
+        self._beginnings = frozenset((s, code[:_SHORTEST_ROOT]) for s, code in self._roots)
 
     def concepts(self, system: str | None, code: str | None) -> tuple[str, ...]:
         """The ids of every value set that holds this coding; empty when none does."""
-        if not system or not code:
-            return _NOTHING
         found = self._exact.get((system, code))
         if found is not None:
             return found
+        if not system or not code:
+            return _NOTHING
         again = _as_listed(system, code)
         if again != (system, code):
             return self.concepts(*again)
@@ -98,12 +101,13 @@ class Terminology:
             return self._ancestors(system, code)
         return _NOTHING
 
-    def of(self, codings: Iterable[HasCode] | None) -> tuple[str, ...]:
+    def of(self, codings: Sequence[HasCode] | None) -> tuple[str, ...]:
         """The value sets that hold any of these codings."""
         if not codings:
             return _NOTHING
-        found = [self.concepts(coding.system, coding.code) for coding in codings]
-        return found[0] if len(found) == 1 else tuple(chain.from_iterable(found))
+        if len(codings) == 1:
+            return self.concepts(codings[0].system, codings[0].code)
+        return tuple(chain.from_iterable(self.concepts(c.system, c.code) for c in codings))
 
     def codings(self, *value_set_ids: str) -> list[Concept]:
         """Every concept of these value sets, in file order."""
@@ -122,7 +126,9 @@ class Terminology:
             self._roots[(system, code)] = (*known, value_set_id)
 
     def _ancestors(self, system: str, code: str) -> tuple[str, ...]:
-        for length in range(min(len(code), _LONGEST_CODE), 2, -1):
+        if (system, code[:_SHORTEST_ROOT]) not in self._beginnings:
+            return _NOTHING
+        for length in range(min(len(code), _LONGEST_CODE), _SHORTEST_ROOT - 1, -1):
             found = self._roots.get((system, code[:length]))
             if found is not None:
                 return found
@@ -131,12 +137,13 @@ class Terminology:
 
 def _as_listed(system: str, code: str) -> tuple[str, str]:
     """System and code as value sets write them: asked only when the coding as sent is not known."""
-    plain = system.strip().split("|", 1)[0].rstrip("/")
-    plain = _SYSTEMS.get(plain.removeprefix("https://").removeprefix("http://"), plain)
+    if system not in _LISTED:
+        system = system.strip().split("|", 1)[0].rstrip("/")
+        system = _SYSTEMS.get(system.removeprefix("https://").removeprefix("http://"), system)
     code = code.strip()
-    if plain == ICD_10_CM and _UNDOTTED.fullmatch(code):
+    if system == ICD_10_CM and _UNDOTTED.fullmatch(code):
         code = f"{code[:3]}.{code[3:]}"
-    return plain, code
+    return system, code
 
 
 def _ndc_product(code: str) -> str:

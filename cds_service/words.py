@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from cds_service.quantity import Quantity, number
 from cds_service.record import LabResult, RecordedDate
@@ -11,6 +12,8 @@ from cds_service.record import LabResult, RecordedDate
 # Spelt here because strftime follows the locale of the machine.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _PRINTED = {
+    "U/L": "U/L",
+    "mmol/L": "mmol/L",
     "ukat/L": "µkat/L",
     "ug/L": "µg/L",
     "ug/dL": "µg/dL",
@@ -21,6 +24,7 @@ _UNIT = re.compile(r"(?:\[[Ii]U\]|10\*|[A-Za-z0-9%µμ/.^{} ()-]){1,20}")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~])")
 
 
+@lru_cache(maxsize=4096)
 def on(day: date) -> str:
     """`12 Aug 2026`"""
     return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
@@ -45,9 +49,10 @@ def amount(quantity: Quantity) -> str:
 
 def unit(spelling: str) -> str:
     """A unit as people write it. Text that no unit is made of is not shown: it may be markup."""
-    if not _UNIT.fullmatch(spelling):
-        return "(unit not shown)"
-    return _PRINTED.get(spelling, spelling)
+    printed = _PRINTED.get(spelling)
+    if printed is not None:
+        return printed
+    return spelling if _UNIT.fullmatch(spelling) else "(unit not shown)"
 
 
 def at(day: RecordedDate | None) -> str:
@@ -66,6 +71,7 @@ def alp(quantity: Quantity) -> str:
     return f"{shown} ({quantity.comparator or ''}{tenth(canonical)} U/L)"
 
 
+@lru_cache(maxsize=4096)
 def tenth(value: Decimal) -> str:
     """A number to one decimal at most: more would claim a precision that no laboratory has."""
     return number(value.quantize(Decimal("0.1")))

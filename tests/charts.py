@@ -10,6 +10,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
+CANONICAL = "https://low-alp-cds.example"
 REFERENCE = date(2026, 11, 1)
 PATIENT = "pat-1"
 LOINC = "http://loinc.org"

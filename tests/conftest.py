@@ -14,9 +14,11 @@ from cds_service.app import create_app
 from cds_service.ehr import hook_requests
 from cds_service.guidance import Advisor
 from cds_service.settings import Settings
-from tests.charts import REFERENCE, Json, bundle
+from tests.charts import CANONICAL, REFERENCE, Json, bundle
+from tests.databases import database_url, postgresql
+from tests.remembering import memory, shared_memory
 
-CANONICAL = "https://low-alp-cds.example"
+__all__ = ["CANONICAL", "database_url", "memory", "postgresql", "shared_memory"]
 
 
 class Client:
@@ -88,9 +90,10 @@ def advisor() -> Advisor:
 
 
 @pytest.fixture(scope="session")
-def service(advisor: Advisor) -> Iterator[Client]:
+def service(advisor: Advisor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """The service over HTTP, without authentication, on REFERENCE."""
-    app = create_app(Settings(auth="off"), today=lambda: REFERENCE)
+    url = f"sqlite:///{tmp_path_factory.mktemp('service')}/memory.sqlite3"
+    app = create_app(Settings(auth="off", database_url=url), today=lambda: REFERENCE)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from cds_service import app, rulebook
-from cds_service.fhir.prefetch import ALP, MEDICATIONS, PATIENT, templates
+from cds_service.fhir.templates import ALP, MEDICATIONS, PATIENT, templates
 from cds_service.guidance import Advisor
 from cds_service.hooks import card
 from cds_service.hooks.request import PATIENT_VIEW, decode

@@ -149,10 +149,11 @@ def test_a_draft_that_cannot_be_read_is_refused(service: Client, entry: Any) -> 
     "medication",
     [
         {"medicationCodeableConcept": concept("urn:local", "1234")},
-        {"medication": {"concept": {"text": "alendronate"}}},
+        {"medication": {"concept": concept("urn:local", "1234")}},
         {"medication": {"reference": {"reference": "Medication/1"}}},
+        {"medication": "alendronate"},
     ],
-    ids=["local code without text", "R5 concept", "R5 reference"],
+    ids=["local code without text", "R5 concept", "R5 reference", "neither R4 nor R5"],
 )
 def test_a_drug_that_nobody_can_recognise_is_refused(service: Client, medication: Json) -> None:
     order = draft("alendronate")

@@ -11,9 +11,11 @@ import msgspec
 from cds_service.assessment.alp import AlpSeries, alp_series, episodes
 from cds_service.assessment.calendar import months_after
 from cds_service.assessment.context import Context, hypophosphatasia_known
+from cds_service.assessment.evidence import Evidence, evidence
 from cds_service.assessment.exposure import Exposure, Window, exposure, spans
 from cds_service.assessment.judging import AlpValue
 from cds_service.assessment.pregnancy import Pregnancy, pregnancies
+from cds_service.assessment.remembered import Shown, Snooze
 from cds_service.assessment.workup import WorkUp, pending, resulted_since
 from cds_service.drugs import Drug
 from cds_service.policy import Policy
@@ -45,6 +47,10 @@ class Call(msgspec.Struct, frozen=True):
     """A patient or a relative is looking."""
     draft: Draft = Draft()
     """Antiresorptives in the orders being written or signed; empty at patient-view."""
+    snoozes: tuple[Snooze, ...] = ()
+    """Cards for this patient that were set aside at this client."""
+    shown: tuple[Shown, ...] = ()
+    """Cards for this patient that this user was shown, where the policy asks for them."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,12 @@ class Assessment:
     def timing(self) -> Timing | None:
         """How the latest low value stands to treatment; None when the latest value is not low."""
         return _timing(self.alp, self.exposure, self.policy)
+
+    @cached_property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What a card may rest on, item by item."""
+        found = self.context.features, self.exposure, self.workup
+        return tuple(evidence(self.alp, *found, self.drugs, self.policy))
 
     @property
     def as_of(self) -> date:
@@ -225,6 +237,24 @@ def baseline(series: AlpSeries, exposed: Exposure, policy: Policy) -> AlpValue |
     return normal[-1] if normal else None
 
 
+def low_off_treatment(series: AlpSeries, exposed: Exposure, policy: Policy) -> AlpValue | None:
+    """The last low value from after the first dose and outside every window, when such values are low.
+
+    They are low by the rule for values from before treatment: the last of them, or half. Asked only
+    of a latest low value that lies within a window.
+    """
+    low, first = series.latest_low, exposed.first_dose
+    if low is None or exposed.window(low.day) is None:
+        return None
+    between = [v for v in series.counted if not exposed.covered.holds(v.day)]
+    if first is not None:
+        between = [v for v in between if v.day.last > first]
+    total, lows = episodes(between, policy)
+    if not lows or not (between[-1].low or lows >= policy.persistence.low_share * total):
+        return None
+    return [v for v in between if v.low][-1]
+
+
 def _timing(series: AlpSeries, exposed: Exposure, policy: Policy) -> Timing | None:
     low = series.latest_low
     if low is None:
@@ -233,7 +263,7 @@ def _timing(series: AlpSeries, exposed: Exposure, policy: Policy) -> Timing | No
     total, lows = episodes(earlier, policy)
     if earlier and (earlier[-1].low or (lows and lows >= policy.persistence.low_share * total)):
         return "pre-treatment"
-    if exposed.window(low.day) is None:
+    if exposed.window(low.day) is None or low_off_treatment(series, exposed, policy):
         return "off treatment"
     if baseline(series, exposed, policy) is not None:
         return "baseline normal"

@@ -57,11 +57,7 @@ def alp_series(
     """Judge every ALP result of a record."""
     judge = Judge(record, pregnant, asfotase, policy, as_of)
     dated = [(r, r.taken) for r in record.alp if r.taken is not None]
-    judged = [judge.value(result, day) for result, day in dated]
-    moments = {v.result.taken_at for v in judged}
-    if len(moments) < len(judged):
-        judged = _once(judged)
-    values = sorted(judged, key=_chronological)
+    values = _ordered([judge.value(result, day) for result, day in dated])
     counted = [v for v in values if v.counts]
     lows = [v for v in counted if v.low]
     since = months_after(as_of, -12 * policy.look_back.majority_years)
@@ -86,6 +82,20 @@ def far_apart(lows: Sequence[AlpValue], policy: Policy) -> bool:
     return (last_start - first_end).days >= policy.persistence.days_apart
 
 
+def _ordered(judged: Sequence[AlpValue]) -> list[AlpValue]:
+    """Each result once, oldest first."""
+    moments = {v.result.taken_at for v in judged}
+    if len(moments) == len(judged):
+        return sorted(judged, key=_moment)
+    return sorted(_once(judged), key=_chronological)
+
+
+def _moment(value: AlpValue) -> tuple[date, date, str]:
+    """A month or year without a day means its last day for a low value, its first for another."""
+    day = value.day
+    return (day.last if value.low else day.first, day.first, value.result.taken_at or "")
+
+
 def _once(values: Iterable[AlpValue]) -> list[AlpValue]:
     """One result stored under two ids, or sent in two units, is one result."""
     seen: dict[object, AlpValue] = {}
@@ -105,14 +115,14 @@ def _once(values: Iterable[AlpValue]) -> list[AlpValue]:
     return list(seen.values())
 
 
-def _chronological(value: AlpValue) -> tuple[date, date, str, Decimal, bool, bool, bool, str]:
+def _chronological(
+    value: AlpValue,
+) -> tuple[tuple[date, date, str], Decimal, bool, bool, bool, str]:
     """Of values that cannot be told apart in time a low one, the lowest, comes last: a repeat settles it."""
     result = value.result
     quantity = result.quantity
     return (
-        value.day.last,
-        value.day.first,
-        result.taken_at or "",
+        _moment(value),
         -value.u_per_l if quantity else Decimal(0),
         bool(quantity and quantity.comparator in ("<", "<=")),
         bool(value.low),

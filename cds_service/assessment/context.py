@@ -200,6 +200,8 @@ def _separate(entries: list[Diagnosis], policy: Policy) -> list[Diagnosis]:
 
     The same fracture is coded again at every visit.
     """
+    if not entries:
+        return entries
     apart = timedelta(days=policy.workup.same_fracture_days)
     found: list[Diagnosis] = []
     sides: dict[str, date | None] = {}
@@ -230,6 +232,8 @@ def _causes(context: Context) -> Iterator[Cause]:
     for use in record.drugs:
         drug = context.drugs[use.drug]
         taken = use.ongoing or (use.end is not None and use.end.last >= as_of)
+        if use.start and context.latest_alp and use.start.first >= context.latest_alp:
+            continue  # begun after the value that it is to explain
         if drug.action == "lowers-alp" and taken and drug.label not in named:
             named.add(drug.label)
             yield Cause(drug.label, drug=use)

@@ -99,7 +99,7 @@ def spans(
 
 def _given(group: list[DrugUse], drug: Drug) -> list[DrugUse]:
     """For an injected drug the recorded doses outweigh an order or statement that says ongoing."""
-    if drug.action in ("denosumab", "zoledronate", "pamidronate") and any(u.is_dose for u in group):
+    if drug.given_as_doses and any(u.is_dose for u in group):
         return [u for u in group if not u.ongoing]
     return group
 

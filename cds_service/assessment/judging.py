@@ -68,7 +68,7 @@ class Judge:
     ) -> None:
         self._record = record
         self._pregnant = pregnant
-        self._asfotase = Spans((w.start, w.end) for w in asfotase)
+        self._asfotase = Spans((w.start, w.end) for w in asfotase) if asfotase else None
         self._policy = policy
         self._as_of = as_of
 
@@ -100,7 +100,7 @@ class Judge:
         return frozenset(s.reference for s in self._record.stays if s.reference)
 
     @cached_property
-    def _signs(self) -> Contamination:
+    def _signs(self) -> Contamination | None:
         return contamination(self._record.results, self._policy)
 
     def value(self, result: LabResult, day: RecordedDate) -> AlpValue:
@@ -129,7 +129,7 @@ class Judge:
     def _limit(self, result: LabResult, quantity: Quantity, day: RecordedDate) -> Limit:
         patient = self._record.patient
         age = age_at(patient.born, day.first)
-        pregnancy = next((p for p in self._pregnant if p.holds(day.first)), None)
+        pregnancy = self._pregnancy(day.first) if self._pregnant else None
         if quantity.canonical is None:
             return limit_as_printed(result.low, age, pregnancy, self._policy)
         return limit_for(
@@ -141,10 +141,13 @@ class Judge:
             policy=self._policy,
         )
 
+    def _pregnancy(self, day: date) -> Pregnancy | None:
+        return next((p for p in self._pregnant if p.holds(day)), None)
+
     def _exclusion(
         self, result: LabResult, day: RecordedDate, suspect: Suspicion | None
     ) -> Exclusion | None:
-        if self._asfotase.holds(day):
+        if self._asfotase and self._asfotase.holds(day):
             return "asfotase alfa"
         if suspect is not None:
             return "suspect specimen"

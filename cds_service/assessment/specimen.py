@@ -25,25 +25,25 @@ class Contamination(msgspec.Struct, frozen=True):
     calcium: SameSample
 
 
-def contamination(results: Results, policy: Policy) -> Contamination:
+def contamination(results: Results, policy: Policy) -> Contamination | None:
     """What could speak for contaminated samples. Without a high potassium nothing does."""
-    minutes = policy.specimen.same_sample_minutes
     potassium = [r for r in results.newest_first("potassium") if _high_potassium(r, policy)]
-    calcium = (
-        [r for r in results.newest_first("calcium-total") if _low_calcium(r, policy)]
-        if potassium
-        else []
-    )
+    if not potassium:
+        return None
+    calcium = [r for r in results.newest_first("calcium-total") if _low_calcium(r, policy)]
+    minutes = policy.specimen.same_sample_minutes
     return Contamination(SameSample(potassium, minutes), SameSample(calcium, minutes))
 
 
-def suspicion(alp: LabResult, signs: Contamination) -> Suspicion | None:
+def suspicion(alp: LabResult, signs: Contamination | None) -> Suspicion | None:
     """The reason to distrust this sample, or None.
 
     Potassium or calcium alone is no reason: both can be truly abnormal.
     """
     if alp.tube is not None:
         return Suspicion(tube=alp.tube)
+    if signs is None:
+        return None
     potassium = signs.potassium.find(alp)
     calcium = signs.calcium.find(alp) if potassium else None
     return Suspicion(potassium=potassium, calcium=calcium) if potassium and calcium else None

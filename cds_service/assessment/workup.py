@@ -206,7 +206,11 @@ def _plp(
 ) -> Substrate:
     level = against(result, result.high)
     limit, built_in = result.high, False
-    if level == "unknown" and result.high is None:
+    # A limit in a unit that cannot be read is none; a printed pair without units is compared above.
+    readable = result.high is not None and (
+        result.high.canonical is not None or result.high.unit is None
+    )
+    if level == "unknown" and not readable:
         limit, built_in = _built_in_plp(result, policy), True
         level = against(result, limit)
     return Substrate(result, level, limit, built_in, _supplement(result, uses, drugs, policy))

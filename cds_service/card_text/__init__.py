@@ -11,6 +11,7 @@ import msgspec
 from cds_service import words
 from cds_service.assessment import Assessment
 from cds_service.card_text.gaps import left_out, unknown
+from cds_service.card_text.since import since
 from cds_service.card_text.speaker import Speaker
 from cds_service.card_text.table import values_table
 from cds_service.phrases.policy import numbers
@@ -52,7 +53,11 @@ def detail(
     """The whole text. `notes` say which orders were left out, and why."""
     return "\n\n".join(
         (
-            _block("Why this fired", speaker.bullets(situation.why), [fixed.rule]),
+            _block(
+                "Why this fired",
+                [*speaker.bullets(situation.why), *since(a, situation.slug)],
+                [fixed.rule],
+            ),
             _block(
                 "Values used",
                 values_table(a, fixed.speaks_of),

@@ -4,6 +4,10 @@ from cds_service import words
 from cds_service.assessment import Assessment
 from cds_service.phrases.treatment import exposure_lines
 
+_EXCLUDED = {
+    "acute illness": "taken in or soon after acute illness or a hospital stay",
+    "asfotase alfa": "taken on asfotase alfa",
+}
 _MOST_NAMED = 3
 _NEVER_READ = (
     "symptoms, DXA, dental or family history that is not coded, and results from elsewhere"
@@ -15,10 +19,7 @@ def left_out(a: Assessment) -> list[str]:
     reasons: dict[str, int] = {}
     for found in a.alp.values:
         if found.exclusion is not None and found.exclusion != "suspect specimen":
-            reason = {
-                "acute illness": "taken in or soon after acute illness or a hospital stay",
-                "asfotase alfa": "taken on asfotase alfa",
-            }[found.exclusion]
+            reason = _EXCLUDED[found.exclusion]
         elif found.problem is not None:
             reason = words.escaped(found.problem)
         else:

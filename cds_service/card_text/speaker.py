@@ -18,7 +18,11 @@ class Speaker:
 
     def holds(self, when: Iterable[str]) -> bool:
         """Whether every condition holds; `!name` holds when the condition does not."""
-        return all(self._flag(c) for c in when)
+        for condition in when:
+            name = condition.removeprefix("!")
+            if self._flag(name) == condition.startswith("!"):
+                return False
+        return True
 
     def say(self, line: Line) -> str | None:
         """The text with its placeholders filled; None when one of them has nothing to say."""
@@ -37,16 +41,19 @@ class Speaker:
 
     def bullets(self, lines: Iterable[Line]) -> list[str]:
         """The lines that hold, as a list."""
-        said = (self.say(line) for line in lines if self.holds(line.when))
-        return [f"- {text}" for text in said if text is not None]
+        found: list[str] = []
+        for line in lines:
+            text = self.say(line) if self.holds(line.when) else None
+            if text is not None:
+                found.append(f"- {text}")
+        return found
 
     def _phrase(self, name: str) -> str | None:
         if name not in self._said:
             self._said[name] = PHRASES[name].bounded(self._a)
         return self._said[name]
 
-    def _flag(self, condition: str) -> bool:
-        name = condition.removeprefix("!")
+    def _flag(self, name: str) -> bool:
         if name not in self._known:
             self._known[name] = FLAGS[name](self._a)
-        return self._known[name] != condition.startswith("!")
+        return self._known[name]

@@ -1,7 +1,7 @@
 """The values that a card rests on, as a small table."""
 
 from cds_service import words
-from cds_service.assessment import Assessment, baseline, pre_treatment
+from cds_service.assessment import Assessment, baseline, low_off_treatment, pre_treatment
 from cds_service.assessment.judging import AlpValue
 from cds_service.phrases.series import limit, limit_source, value
 from cds_service.phrases.workup import alpl, pth, substrate_limit
@@ -22,23 +22,30 @@ def _values_shown(a: Assessment) -> list[AlpValue]:
     wanted = list(a.alp.counted[-_LATEST_ROWS:])
     wanted += [*a.alp.lows[:1], *a.alp.lows[-2:]]
     wanted += [v for v in (baseline(a.alp, a.exposure, a.policy),) if v]
+    wanted += [v for v in (low_off_treatment(a.alp, a.exposure, a.policy),) if v]
     wanted += [v for v in pre_treatment(a.alp, a.exposure) if v.low][-2:]
     wanted += [v for v in a.alp.values if v.low and v.exclusion is not None][-2:]
-    return [v for v in a.alp.values if any(v is w for w in wanted)]
+    shown = {id(v) for v in wanted}
+    return [v for v in a.alp.values if id(v) in shown]
 
 
 def _alp_row(found: AlpValue, a: Assessment) -> str:
-    source = limit_source(found, a) if found.limit else ""
-    remark = "laboratory limit" if found.limit and found.limit.origin == "laboratory" else source
     verdict = "low" if found.low else "not low"
     if found.exclusion is not None:
         verdict = f"not counted: {found.exclusion}"
-    remarks = "; ".join(r for r in (verdict, remark) if r)
+    bound, remark = _limit_shown(found, a)
+    remarks = f"{verdict}; {remark}" if remark else verdict
+    return _row(words.dated(found.day), "ALP", value(found) or "", bound, remarks)
+
+
+def _limit_shown(found: AlpValue, a: Assessment) -> tuple[str, str]:
+    """The limit that a value was judged by, as its laboratory printed it, and where it comes from."""
+    if found.limit is None:
+        return "", ""
     printed = found.result.low
-    low = limit(found) or ""
-    if printed is not None and found.limit and found.limit.origin == "laboratory":
-        low = words.alp(printed)
-    return _row(words.dated(found.day), "ALP", value(found) or "", low and f"≥ {low}", remarks)
+    if found.limit.origin == "laboratory" and printed is not None:
+        return f"≥ {words.alp(printed)}", "laboratory limit"
+    return f"≥ {limit(found)}", limit_source(found, a)
 
 
 def _other_rows(a: Assessment, spoken: frozenset[str]) -> list[str]:
@@ -95,9 +102,6 @@ def _result_row(name: str, found: LabResult, remark: str = "") -> str:
 
 
 def _row(*cells: str) -> str:
-    return "| " + " | ".join(escaped_cell(c) for c in cells) + " |"
-
-
-def escaped_cell(text: str) -> str:
-    """A table cell: units may come from the record, so markup and pipes in them are defused."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
+    """A table row: units may come from the record, so markup and pipes in them are defused."""
+    row = " | ".join(c.replace("|", "\\|") for c in cells)
+    return f"| {row} |".replace("<", "&lt;").replace(">", "&gt;")

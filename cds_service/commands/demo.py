@@ -1,29 +1,29 @@
 """The demonstration: the real service on loopback, and an EHR that fires hooks at it."""
 
 import json
-import logging
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from importlib import resources
-from typing import TYPE_CHECKING
 
+import click
 import msgspec
 import requests
 from rich.console import Console
 from rich.markup import escape
-from werkzeug.serving import BaseWSGIServer, make_server
 
 from cds_service import rulebook
 from cds_service.app import create_app
 from cds_service.commands import terminal
+from cds_service.commands.loopback import CannotStart, serving
+from cds_service.commands.refusal import Refusal, settings_in_force
 from cds_service.ehr import Json, draft_order, hook_requests
+from cds_service.errors import KnowledgeError
 from cds_service.hooks.card import Card
 from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW
 from cds_service.settings import Settings
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
 
 AS_OF = date(2026, 11, 1)
 """The bundled patients live on this day, whatever day it is outside."""
@@ -42,39 +42,34 @@ _SHOWN = (
 _TIMEOUT_SECONDS = 10
 
 
-class CannotStart(RuntimeError):
-    """The demonstration cannot run here; the text says why."""
+@click.command()
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--once", is_flag=True, help="Print the cards and exit.")
+def demo(port: int, once: bool) -> None:
+    """Start the service on loopback, fire hooks for bundled patients, and stay up."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            memory = f"sqlite:///{folder}/demo.sqlite3"
+            settings = msgspec.structs.replace(settings_in_force(), auth="off", database_url=memory)
+            run(settings, Console(), port=port, stay=not once)
+    except (CannotStart, KnowledgeError) as error:
+        raise Refusal(str(error)) from error
 
 
 def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
     """Serve the bundled patients on loopback, show several cards, and stay up if asked."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     app = create_app(settings, today=lambda: AS_OF)
-    server = _listen(app, port)
-    base = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(app, port) as server, suppress(KeyboardInterrupt):
+        base = f"http://127.0.0.1:{server.server_port}"
         for title, request in _hook_requests(settings):
             _fire(console, base, title, request)
         console.print(f"\nThe service answers at [bold]{base}/cds-services[/bold]", highlight=False)
         console.print(f"It lives on {AS_OF.isoformat()}, the day of the bundled patients.")
-        if stay:
-            console.print("Press Ctrl-C to end it.")
-            thread.join()
-    except KeyboardInterrupt:
-        console.print("Ended.")
-    finally:
-        server.shutdown()
-
-
-def _listen(app: "WSGIApplication", port: int) -> BaseWSGIServer:
-    try:
-        return make_server("127.0.0.1", port, app, threaded=True)
-    except (OSError, SystemExit) as error:
-        raise CannotStart(
-            f"port {port} is taken; name another with --port (0 takes any free one)"
-        ) from error
+        if not stay:
+            return
+        console.print("Press Ctrl-C to end it.")
+        threading.Event().wait()
+    console.print("Ended.")
 
 
 def _hook_requests(settings: Settings) -> Iterator[tuple[str, Json]]:

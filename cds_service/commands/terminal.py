@@ -55,7 +55,7 @@ def show_explanation(console: Console, decision: Decision, rulebook: Rulebook) -
     table.add_column(no_wrap=True)
     table.add_column()
     for outcome, title, reason in explain.rows(decision, rulebook):
-        fired = outcome in ("CARD", "SILENT", "SHADOW")
+        fired = outcome in ("CARD", "SILENT", "SNOOZED", "SHADOW")
         style = "bold" if fired else "dim"
         table.add_row(Text(outcome, style=style), Text(f"{title}\n{reason}", style=style))
     console.print("[bold]The rows in the order they are tried; the first that holds decides[/bold]")

@@ -63,12 +63,12 @@ def decode(value: FhirValue, key: str) -> Decoded:
 
     Raises NotFhir when not even the outer object is FHIR JSON.
     """
-    if isinstance(value, msgspec.Raw):
-        try:
-            return _well_formed(_whole.decode(value))
-        except UNREADABLE:
-            return _entry_by_entry(value, key)
-    return _well_formed(value)
+    if not isinstance(value, msgspec.Raw):
+        return _well_formed(value)
+    try:
+        return _well_formed(_whole.decode(value))
+    except UNREADABLE:
+        return _entry_by_entry(value, key)
 
 
 def _well_formed(value: AnyResource | Bundle | None) -> Decoded:
@@ -95,22 +95,25 @@ def _bundle(
     useless: int = 0,
     total: int | None = None,
 ) -> Decoded:
-    useful = tuple(e for e in entries if e.resource.__class__ not in _NO_RESULT)
-    outcomes = (
-        [e.resource for e in entries if isinstance(e.resource, OperationOutcome)]
-        if len(useful) < len(entries)
-        else []
-    )
-    hollow = sum(e.resource is None for e in entries) if len(useful) < len(entries) else 0
+    next_page = _next_page(links) if links else None
+    useful = [e for e in entries if type(e.resource) not in _NO_RESULT]
+    if len(useful) == len(entries):
+        return Decoded(entries, unread, next_page, useless=useless, total=total or 0)
+    outcomes = [e.resource for e in entries if isinstance(e.resource, OperationOutcome)]
+    hollow = sum(e.resource is None for e in entries)
     return Decoded(
-        entries=useful,
+        entries=tuple(useful),
         unread=unread,
-        next_page=next((link.url for link in links if link.relation == "next"), None),
+        next_page=next_page,
         outcome=any(_is_failure(o, alone=not useful) for o in outcomes),
         useless=useless + hollow,
         hollow=hollow,
         total=total or 0,
     )
+
+
+def _next_page(links: tuple[Link, ...]) -> str | None:
+    return next((link.url for link in links if link.relation == "next"), None)
 
 
 def _is_failure(outcome: OperationOutcome, *, alone: bool) -> bool:

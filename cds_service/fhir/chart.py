@@ -105,6 +105,7 @@ class ChartReader:
             condition.onsetDateTime
             or (condition.onsetPeriod.start if condition.onsetPeriod else None)
             or condition.recordedDate
+            or condition.assertedDate
         )
         for concept, code in found:
             if concept == "long-term-bisphosphonate-status":
@@ -123,10 +124,11 @@ class ChartReader:
 
     def procedure(self, procedure: r.Procedure) -> None:
         """Add what was done; an injected drug billed as a procedure is a dose."""
-        if normal(procedure.status) in _NOT_DONE:
+        if normal(procedure.status) in _NOT_DONE or procedure.notDone:
             return
-        period = procedure.performedPeriod
-        start = recorded_date(procedure.performedDateTime or (period.start if period else None))
+        period = procedure.performedPeriod or procedure.occurrencePeriod
+        day = procedure.performedDateTime or procedure.occurrenceDateTime
+        start = recorded_date(day or (period.start if period else None))
         end = recorded_date(period.end) if period else start
         for concept, _ in self._found(procedure.code):
             if concept in PROCEDURES:
@@ -147,11 +149,12 @@ class ChartReader:
 
     def encounter(self, encounter: r.Encounter) -> None:
         """Add an emergency, observation or inpatient stay."""
-        kind = encounter.class_.code if encounter.class_ else None
-        if kind not in _ACUTE_CLASSES or normal(encounter.status) in _NO_STAY:
+        acute = any(kind in _ACUTE_CLASSES for kind in _classes(encounter))
+        if not acute or normal(encounter.status) in _NO_STAY:
             return
-        start = recorded_date(encounter.period.start) if encounter.period else None
-        end = recorded_date(encounter.period.end) if encounter.period else None
+        period = encounter.period or encounter.actualPeriod
+        start = recorded_date(period.start) if period else None
+        end = recorded_date(period.end) if period else None
         if end is None and normal(encounter.status) not in _OPEN:
             end = start
         reference = f"Encounter/{encounter.id}" if encounter.id else None
@@ -164,9 +167,9 @@ class ChartReader:
         status = normal(request.status)
         if status not in _PENDING and not (is_draft and status is None):
             return
-        concepts = [c for c, _ in self._found(request.code) if c in ORDERS]
+        concepts = [c for c, _ in self._found(request.ordered) if c in ORDERS]
         # Our own order code comes back on orders that were placed from a card.
-        own = (request.code.coding if request.code else None) or ()
+        own = (request.ordered.coding if request.ordered else None) or ()
         concepts += [f"order:{c.code}" for c in own if c.system == self._order_system and c.code]
         if concepts:
             period = request.occurrencePeriod
@@ -210,9 +213,21 @@ def patient(resource: r.Patient) -> Patient:
     )
 
 
-def _codes(concept: r.CodeableConcept | None) -> set[str]:
+def _classes(encounter: r.Encounter) -> Iterator[str | None]:
+    """Codes of the class: one coding, or a list of concepts in R5."""
+    found = encounter.class_
+    if isinstance(found, r.Coding):
+        yield found.code
+        return
+    for concept in found or ():
+        yield from (c.code for c in concept.coding or ())
+
+
+def _codes(concept: r.CodeableConcept | str | None) -> set[str]:
     if concept is None:
         return set()
+    if isinstance(concept, str):
+        return {normal(concept) or ""}
     texts = [concept.text, *(c.code for c in concept.coding or ())]
     return {status for text in texts if (status := normal(text))}
 

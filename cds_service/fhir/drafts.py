@@ -15,7 +15,7 @@ from cds_service.fhir import resources as r
 from cds_service.fhir.bundles import Decoded, NotFhir, decode
 from cds_service.fhir.chart import ChartReader
 from cds_service.fhir.identity import FOREIGN, Subject
-from cds_service.fhir.medications import DRUG_SYSTEMS, MedicationReader
+from cds_service.fhir.medications import DRUG_SYSTEMS, MedicationReader, drug_of
 from cds_service.fhir.reader import ReadingAids
 from cds_service.fhir.references import Referred, without_version
 from cds_service.fhir.statuses import normal
@@ -184,7 +184,7 @@ class _DraftReader:
             if found is None and _names_nothing(order):
                 self._uncoded += 1
             return found
-        concept = order.code
+        concept = order.ordered
         if concept is None:
             return None
         found = self._aids.drugs.by_codes(concept.coding or ())
@@ -205,9 +205,14 @@ class _DraftReader:
 
     def _reasons(self, order: _Order) -> set[str]:
         """Why the drug is ordered, as far as it matters here: codes, and own diagnoses referred to."""
-        concepts = list(order.reasonCode or ())
+        reasons = order.reason or ()
+        concepts = [*(order.reasonCode or ()), *(x.concept for x in reasons if x.concept)]
+        references = [
+            *(order.reasonReference or ()),
+            *(x.reference for x in reasons if x.reference),
+        ]
         found = {v for c in concepts for v in self._aids.terminology.of(c.coding)}
-        for reference in order.reasonReference or ():
+        for reference in references:
             name = "/".join(without_version(reference.reference or "").rsplit("/", 2)[-2:])
             condition = self._conditions.get(name)
             if condition is not None:
@@ -219,9 +224,9 @@ class _DraftReader:
 
 def _names_nothing(order: r.MedicationRequest) -> bool:
     """A drug is given, but by nothing that anybody outside could read. No drug yet is another matter."""
-    if bytes(order.medication) != b"null":
-        return True
-    concept = order.medicationCodeableConcept
+    concept, reference = drug_of(order)
+    if concept is None and reference is None:
+        return bytes(order.medication) != b"null"
     codings = (concept.coding if concept else None) or ()
     if concept is None or concept.text or not codings:
         return False

@@ -19,6 +19,7 @@ from cds_service.fhir.resources import (
 from cds_service.record import Unread
 
 FOREIGN = "it belongs to another patient"
+_SERVER = re.compile(r"https?://[^?#]+")
 NOBODY = "it names no patient"
 FOCUS = "it is about somebody or something else than the patient"
 
@@ -35,29 +36,34 @@ class Subject:
         addresses = {
             e.fullUrl
             for e in entries
-            if isinstance(e.resource, Patient) and e.resource.id == patient_id and e.fullUrl
+            if type(e.resource) is Patient and e.resource.id == patient_id and e.fullUrl
         }
         if fhir_server:
             addresses.add(f"{fhir_server.rstrip('/')}/{self._relative}")
         self._names = {self._relative, *addresses}
-        self._absolute = (
-            None if addresses else re.compile(r"https?://[^?#]+/" + re.escape(self._relative))
-        )
+        self._addressed = bool(addresses)
 
     def problem(self, resource: AboutPatient) -> str | None:
         """None when a resource is about this patient, else why it may not be used."""
         about = resource.subject
         target = about.reference if about is not None else None
-        if isinstance(resource, Observation) and resource.focus:
+        if type(resource) is Observation and resource.focus:
             return FOCUS
         if target in self._names:
             return None
         if not target:
             return NOBODY
         target = without_version(target)
-        if target in self._names or (self._absolute and self._absolute.fullmatch(target)):
+        if target in self._names or self._on_an_unknown_server(target):
             return None
         return FOREIGN
+
+    def _on_an_unknown_server(self, target: str) -> bool:
+        """Whether this is the patient's absolute address, where no call or entry says whose server."""
+        here = f"/{self._relative}"
+        if self._addressed or not target.endswith(here):
+            return False
+        return _SERVER.fullmatch(target.removesuffix(here)) is not None
 
 
 def newest_copies(entries: Sequence[Entry]) -> Sequence[Entry]:
@@ -66,8 +72,7 @@ def newest_copies(entries: Sequence[Entry]) -> Sequence[Entry]:
     Copies can differ when one key was fetched later than another; equal dates are settled by
     content, so that the order of entries never matters.
     """
-    names = {(type(e.resource), e.resource.id, e.fullUrl) for e in entries if e.resource}
-    if len(names) == len(entries):
+    if len({e.resource.id for e in entries if e.resource}) == len(entries):
         return entries
     kept: dict[tuple[type, str, str | None], tuple[tuple[bool, str, str] | None, Entry]] = {}
     without_id: list[Entry] = []

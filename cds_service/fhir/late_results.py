@@ -1,7 +1,9 @@
 """Laboratory results that are read when a rule asks for them, and not before."""
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from operator import itemgetter
 
 from cds_service.fhir import resources as r
 from cds_service.fhir.dates import recorded_date
@@ -10,53 +12,86 @@ from cds_service.record import LabResult, RecordedDate, Results
 
 Found = tuple[r.Observation, Measured]
 """A result and where its value stands."""
+_Read = Callable[[Found, str], LabResult | None]
 
 
 class LateResults(Results):
     """Most charts hold many more results than any rule looks at."""
 
-    def __init__(self, read: Callable[[Found, str], LabResult | None]) -> None:
+    def __init__(self, read: _Read) -> None:
         self._read = read
-        self._found: dict[str, list[Found]] = {}
-        self._known: dict[int, object] = {}
+        self._found: dict[str, list[Found]] = defaultdict(list)
+        self._series: dict[str, _Series] = {}
 
     def add(self, concept: str, found: Found) -> None:
         """Keep a result for later."""
-        self._found.setdefault(concept, []).append(found)
+        self._found[concept].append(found)
 
     def newest_first(self, concept: str) -> Iterator[LabResult]:
         """The results of one kind, each read as the rule comes to it."""
-        for found in sorted(self._found.get(concept, ()), key=_recency, reverse=True):
-            known = self._known.get(id(found), _UNREAD)
-            if known is _UNREAD:
-                known = self._known[id(found)] = self._read(found, concept)
-            if isinstance(known, LabResult):
-                yield known
+        series = self._series.get(concept)
+        if series is None:
+            found = _newest_first(self._found.get(concept, ()))
+            series = self._series[concept] = _Series(found, concept, self._read)
+        return iter(series)
 
 
-_UNREAD = object()
+class _Series:
+    """Results of one kind: those read so far, and those that nobody has come to yet."""
 
+    def __init__(self, found: Sequence[Found], concept: str, read: _Read) -> None:
+        self._unread = iter(found)
+        self._concept = concept
+        self._read = read
+        self._known: list[LabResult] = []
 
-def _recency(found: Found) -> tuple[date, str, bytes, str]:
-    """Results of one moment keep one order, whatever the order and the ids with which they came."""
-    taken, text = taken_on(found[0])
-    measured = found[1]
-    value = bytes(measured.valueQuantity) + (measured.valueString or "").encode()
-    value += bytes(measured.referenceRange)
-    return (taken.last if taken else date.min, text or "", value, found[0].id or "")
+    def __iter__(self) -> Iterator[LabResult]:
+        place = 0
+        while True:
+            while place < len(self._known):
+                yield self._known[place]
+                place += 1
+            found = next(self._unread, None)
+            if found is None:
+                return
+            result = self._read(found, self._concept)
+            if result is not None:
+                self._known.append(result)
 
 
 def taken_on(observation: r.Observation) -> tuple[RecordedDate | None, str | None]:
     """Day of sampling, and the date-time as written."""
+    day = recorded_date(observation.effectiveDateTime)
+    if day is not None:
+        return day, observation.effectiveDateTime
     period = observation.effectivePeriod
-    texts = (
-        observation.effectiveDateTime,
+    for text in (
         observation.effectiveInstant,
         period.start if period else None,
         observation.issued,
-    )
-    for text in texts:
+    ):
         day = recorded_date(text)
         if day is not None:
             return day, text
     return None, None
+
+
+def _newest_first(found: Sequence[Found]) -> list[Found]:
+    moments = [_moment(f) for f in found]
+    if len(set(moments)) < len(found):
+        return sorted(found, key=_moment_and_content, reverse=True)
+    pairs = sorted(zip(moments, found, strict=True), key=itemgetter(0), reverse=True)
+    return [f for _, f in pairs]
+
+
+def _moment(found: Found) -> tuple[date, str]:
+    taken, text = taken_on(found[0])
+    return (taken.last if taken else date.min, text or "")
+
+
+def _moment_and_content(found: Found) -> tuple[date, str, bytes, str]:
+    """Results of one moment keep one order, whatever the order and the ids with which they came."""
+    observation, place = found
+    value = bytes(place.valueQuantity) + (place.valueString or "").encode()
+    value += bytes(place.referenceRange)
+    return (*_moment(found), value, observation.id or "")

@@ -16,7 +16,7 @@ from cds_service.quantity import (
     unit_factor,
     writable,
 )
-from cds_service.record import AgeAt, RecordedDate
+from cds_service.record import RecordedDate, age_at
 
 FINAL = frozenset({"final", "amended", "corrected"})
 _LONGEST_UNIT = 16
@@ -58,13 +58,14 @@ def limits(
     ranges: Iterable[r.ReferenceRange],
     quantity: Quantity | None,
     units: Units | None,
-    age: AgeAt | None,
+    born: RecordedDate | None,
+    taken: RecordedDate | None,
 ) -> tuple[Quantity | None, Quantity | None]:
     """The laboratory's limits for this sample: of several that fit, the lowest low and highest high."""
     low: Quantity | None = None
     high: Quantity | None = None
     for given in ranges:
-        if _is_normal(given) and _fits_age(given, age):
+        if _is_normal(given.type) and _fits_age(given.age, born, taken):
             lower = _limit(given.low, quantity, units)
             upper = _limit(given.high, quantity, units)
             if lower and (low is None or _comparable(lower) < _comparable(low)):
@@ -94,15 +95,16 @@ def _limit(
     return Quantity(given.value, unit, None, factor)
 
 
-def _is_normal(given: r.ReferenceRange) -> bool:
-    codings = given.type.coding if given.type else None
+def _is_normal(kind: r.CodeableConcept | None) -> bool:
+    codings = kind.coding if kind else None
     return not codings or any(c.code == "normal" for c in codings)
 
 
-def _fits_age(given: r.ReferenceRange, age: AgeAt | None) -> bool:
-    if given.age is None or age is None:
+def _fits_age(given: r.Range | None, born: RecordedDate | None, taken: RecordedDate | None) -> bool:
+    age = age_at(born, taken.first) if given and taken else None
+    if given is None or age is None:
         return True
-    low, high = given.age.low, given.age.high
+    low, high = given.low, given.high
     if any(q and q.value is not None and not writable(q.value) for q in (low, high)):
         return True
     if any(q and (q.code or q.unit) not in ("a", "year", "years", None) for q in (low, high)):
@@ -119,6 +121,7 @@ def problem(
     taken: RecordedDate | None,
     units: Units | None,
     low: Quantity | None,
+    high: Quantity | None = None,
 ) -> str | None:
     """Why this result may not be used; None when it may."""
     if observation.status not in FINAL and normal(observation.status) not in FINAL:
@@ -135,7 +138,7 @@ def problem(
     if canonical is None:
         if quantity.unit is not None:
             return f"its unit ({quantity.unit[:_LONGEST_UNIT]}) is not one that we accept"
-        if low is None or low.unit is not None:
+        if all(limit is None or limit.unit is not None for limit in (low, high)):
             return "it has no unit"
         return None
     return None if units.plausible(canonical) else "its value is not plausible"

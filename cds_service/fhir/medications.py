@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+import msgspec
+
 from cds_service.drugs import DrugList, Recognised
 from cds_service.fhir import resources as r
-from cds_service.fhir.bundles import contained
+from cds_service.fhir.bundles import UNREADABLE, contained
 from cds_service.fhir.dates import recorded_date
 from cds_service.fhir.references import Referred
 from cds_service.fhir.statuses import normal
@@ -33,6 +35,21 @@ _NOT_ORDERED = frozenset({"proposal", "plan", "option"})
 _LONGEST_SUPPLY = 3660
 
 
+_no_drug = (None, None)
+_codeable_reference = msgspec.json.Decoder(r.CodeableReference)
+
+
+def drug_of(use: r.MedicationUse) -> tuple[r.CodeableConcept | None, r.Reference | None]:
+    """How a resource names its drug: by concept or by reference, in every version of FHIR."""
+    if use.medication is r.NOTHING or use.medicationCodeableConcept or use.medicationReference:
+        return use.medicationCodeableConcept, use.medicationReference
+    try:
+        named = _codeable_reference.decode(use.medication)
+    except UNREADABLE:
+        return _no_drug  # neither R4 nor R5: the drug cannot be recognised
+    return named.concept, named.reference
+
+
 class MedicationReader:
     """Reads the medication resources of one patient."""
 
@@ -45,10 +62,14 @@ class MedicationReader:
 
     def read(self, use: r.MedicationUse) -> None:
         """Add the dose or period of one resource, when it is of a known drug that was taken."""
-        if normal(use.status) in _NOT_TAKEN:
+        if normal(use.status) in _NOT_TAKEN or _said_not_taken(use):
             return
         drug = self.recognise(use)
         if drug is None:
+            return
+        if isinstance(use, r.MedicationDispense) and self._drugs[drug.drug].given_as_doses:
+            # The days of supply of an injection are no days of taking it.
+            self.uses.append(_dose(use, drug, _handed_over(use)))
             return
         fact = _READERS[type(use)](use, drug)
         if fact is not None:
@@ -56,9 +77,8 @@ class MedicationReader:
 
     def recognise(self, use: r.MedicationUse) -> Recognised | None:
         """The known drug: by any coding, else by a name in the text."""
-        concept = use.medicationCodeableConcept
+        concept, reference = drug_of(use)
         found = self._drugs.by_codes(concept.coding or ()) if concept else None
-        reference = use.medicationReference
         if found is not None or reference is None:
             return found or self._by_name(concept)
         medication = self._resolve(reference, use)
@@ -76,12 +96,14 @@ class MedicationReader:
     def _by_name(self, concept: r.CodeableConcept | None) -> Recognised | None:
         if concept is None:
             return None
+        codings = concept.coding or ()
         # Beside a code of a known system, which is not one of ours, a text may mention another drug.
-        coded = any(c.system in DRUG_SYSTEMS for c in concept.coding or ())
-        found = self._drugs.by_name(concept.text, at_start=coded)
-        for coding in concept.coding or ():
-            found = found or self._drugs.by_name(coding.display, at_start=coded)
-        return found
+        coded = not DRUG_SYSTEMS.isdisjoint([c.system for c in codings])
+        for text in (concept.text, *[c.display for c in codings]):
+            found = self._drugs.by_name(text, at_start=coded) if text else None
+            if found is not None:
+                return found
+        return None
 
     def _resolve(self, reference: r.Reference, use: r.MedicationUse) -> r.Medication | None:
         target = reference.reference or ""
@@ -91,18 +113,52 @@ class MedicationReader:
         return self._medications.get(target)
 
 
+def _said_not_taken(use: r.MedicationUse) -> bool:
+    """Whether an element beside the status says that nothing was taken, as STU3 and R5 have them."""
+    match use:
+        case r.MedicationStatement():
+            return normal(use.taken) == "n" or _adherence(use) == "not-taking"
+        case r.MedicationAdministration():
+            return bool(use.notGiven)
+        case r.MedicationDispense():
+            return bool(use.notDone)
+        case _:
+            return False
+
+
+def _adherence(use: r.MedicationStatement) -> str | None:
+    """R5: `taking`, `not-taking`, `on-hold`, `stopped` or `unknown`, each with finer codes below it."""
+    concept = use.adherence.code if use.adherence else None
+    codes = [normal(c.code) or "" for c in (concept.coding if concept else None) or ()]
+    known = ("not-taking", "taking", "on-hold", "stopped", "unknown")
+    return next((k for k in known for code in codes if code.startswith(k)), None)
+
+
+def _is_taken_now(use: r.MedicationStatement, *, open_ended: bool) -> bool:
+    """Whether a statement without an end says that the drug is being taken.
+
+    A statement of R5 is only `recorded`: then adherence says it, or a period that was left open.
+    """
+    if normal(use.status) != "recorded":
+        return normal(use.status) == "active"
+    adherence = _adherence(use)
+    return adherence == "taking" or (adherence is None and open_ended)
+
+
 def _period(
     use: r.MedicationUse,
     drug: Recognised,
     start: RecordedDate | None,
     end: RecordedDate | None,
+    *,
+    ongoing: bool,
 ) -> DrugUse:
     return DrugUse(
         drug=drug.drug,
         source=type(use).__name__,
         start=start,
         end=end,
-        ongoing=end is None and normal(use.status) == "active",
+        ongoing=end is None and ongoing,
         text_only=drug.text_only,
         oncology_dose=drug.oncology_dose,
         injected=drug.injected,
@@ -126,10 +182,11 @@ def _statement(use: r.MedicationStatement, drug: Recognised) -> DrugUse:
     period = use.effectivePeriod
     start = recorded_date(use.effectiveDateTime or (period.start if period else None))
     end = recorded_date(period.end) if period else None
-    if start is None and end is None and normal(use.status) != "active":
+    taken_now = _is_taken_now(use, open_ended=period is not None and start is not None)
+    if start is None and end is None and not taken_now:
         # Taken at some time up to the day on which it was stated.
         end = recorded_date(use.dateAsserted)
-    return _period(use, drug, start, end)
+    return _period(use, drug, start, end, ongoing=taken_now)
 
 
 def _request(use: r.MedicationRequest, drug: Recognised) -> DrugUse | None:
@@ -151,18 +208,17 @@ def _request(use: r.MedicationRequest, drug: Recognised) -> DrugUse | None:
         end = None  # what was planned is not what was taken
     elif end is None and status != "active" and validity is not None:
         end = recorded_date(validity.end)
-    return _period(use, drug, start, end)
+    return _period(use, drug, start, end, ongoing=status == "active")
 
 
 def _administration(use: r.MedicationAdministration, drug: Recognised) -> DrugUse:
-    period = use.effectivePeriod
-    return _dose(
-        use, drug, recorded_date(use.effectiveDateTime or (period.start if period else None))
-    )
+    period = use.effectivePeriod or use.occurencePeriod
+    day = use.effectiveDateTime or use.occurenceDateTime or (period.start if period else None)
+    return _dose(use, drug, recorded_date(day))
 
 
 def _dispense(use: r.MedicationDispense, drug: Recognised) -> DrugUse:
-    day = recorded_date(use.whenHandedOver or use.whenPrepared)
+    day = _handed_over(use)
     supply = use.daysSupply.value if use.daysSupply else None
     if day is None or supply is None or not writable(supply) or not 1 < supply <= _LONGEST_SUPPLY:
         return _dose(use, drug, day)
@@ -176,6 +232,10 @@ def _dispense(use: r.MedicationDispense, drug: Recognised) -> DrugUse:
         oncology_dose=drug.oncology_dose,
         injected=drug.injected,
     )
+
+
+def _handed_over(use: r.MedicationDispense) -> RecordedDate | None:
+    return recorded_date(use.whenHandedOver or use.whenPrepared)
 
 
 _READERS: Mapping[type[r.MedicationUse], Callable[..., DrugUse | None]] = {

@@ -1,6 +1,9 @@
 """Observations read as laboratory results, pregnancy facts and ALPL results."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
 
 from cds_service.fhir import measured
 from cds_service.fhir import resources as r
@@ -20,7 +23,6 @@ from cds_service.record import (
     Patient,
     PregnancyStatus,
     Unread,
-    age_at,
 )
 from cds_service.terminology import Terminology
 
@@ -45,6 +47,7 @@ RESULTS = frozenset(
         "ast",
     ]
 )
+_RESULTS = RESULTS | {ALP}
 _NEVER_HAPPENED = frozenset({"entered-in-error", "cancelled"})
 
 
@@ -74,22 +77,20 @@ class ObservationReader:
 
     def alp(self) -> Sequence[LabResult]:
         """Every total ALP."""
-        return list(dict.fromkeys(self.results.newest_first(ALP)))
+        return list(self.results.newest_first(ALP))
 
     def read(self, observation: r.Observation) -> None:
         """Add the facts of one Observation."""
         code = observation.code
         concepts = self._terminology.of(code.coding) if code else ()
-        if concepts:
-            self._read(observation, concepts)
+        if concepts and not self._laboratory(observation, observation, concepts):
+            self._other_fact(observation, concepts)
         for component in observation.component or ():
             found = self._concepts(component.code)
             if found:
                 self._laboratory(observation, component, found)
 
-    def _read(self, observation: r.Observation, concepts: tuple[str, ...]) -> None:
-        if self._laboratory(observation, observation, concepts):
-            return
+    def _other_fact(self, observation: r.Observation, concepts: tuple[str, ...]) -> None:
         if normal(observation.status) not in FINAL:
             return
         if "pregnancy-status" in concepts:
@@ -112,18 +113,15 @@ class ObservationReader:
         place: Measured,
         concepts: tuple[str, ...],
     ) -> bool:
-        if ALP in concepts or NOT_TOTAL_ALP in concepts:
+        kind = _kind(concepts)
+        if kind.alp_like:
             self.alp_seen += 1
-        if NOT_TOTAL_ALP in concepts and "alp-bone-specific" not in concepts:
-            # A fraction stays a fraction even when a total-ALP code stands beside it.
-            self.not_total_alp += 1
-            return True
-        for concept in concepts:
-            if concept == ALP or concept in RESULTS:
-                if normal(observation.status) not in _NEVER_HAPPENED:
-                    self.results.add(concept, (observation, place))
-                return True
-        return False
+            self.not_total_alp += kind.fraction
+        if kind.result is None:
+            return kind.fraction
+        if normal(observation.status) not in _NEVER_HAPPENED:
+            self.results.add(kind.result, (observation, place))
+        return True
 
     def _result(self, found: Found, concept: str) -> LabResult | None:
         """One result; None, and named as unread, when its value is not what FHIR says."""
@@ -141,12 +139,12 @@ class ObservationReader:
             name = f"{concept} {_reference(observation) or 'Observation'}"
             self._unread.append(Unread(name, "its value or range is not as FHIR has it"))
             return None
-        age = age_at(self._born, taken.first) if taken else None
-        low, high = measured.limits(ranges, quantity, units, age)
+        low, high = measured.limits(ranges, quantity, units, self._born, taken)
         if problem is None:
-            problem = measured.problem(observation, quantity, taken, units, low)
+            problem = measured.problem(observation, quantity, taken, units, low, high)
         if place.dataAbsentReason is not None:
             problem = "its value is said to be absent"
+        during = observation.encounter or observation.context
         return LabResult(
             concept=concept,
             taken=taken,
@@ -158,7 +156,7 @@ class ObservationReader:
             taken_at=taken_at,
             specimen=observation.specimen.reference if observation.specimen else None,
             tube=spoiling_additive(observation, self._specimens) if concept == ALP else None,
-            encounter=observation.encounter.reference if observation.encounter else None,
+            encounter=during.reference if during else None,
         )
 
     def _pregnancy_status(self, observation: r.Observation) -> None:
@@ -168,6 +166,26 @@ class ObservationReader:
             self.pregnancies.append(PregnancyStatus(True, recorded))
         elif "answer-not-pregnant" in answers:
             self.pregnancies.append(PregnancyStatus(False, recorded))
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """What a result is by the concepts of its code."""
+
+    result: str | None
+    alp_like: bool
+    fraction: bool
+    """A part of ALP, which stays one even when a total-ALP code stands beside it."""
+
+
+@lru_cache(maxsize=1024)
+def _kind(concepts: tuple[str, ...]) -> _Kind:
+    fraction = NOT_TOTAL_ALP in concepts and "alp-bone-specific" not in concepts
+    result = next((c for c in concepts if c in _RESULTS), None)
+    return _Kind(
+        result=None if fraction else result,
+        alp_like=ALP in concepts or NOT_TOTAL_ALP in concepts,
+        fraction=fraction,
+    )
 
 
 def _reference(observation: r.Observation) -> str | None:

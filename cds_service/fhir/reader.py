@@ -5,7 +5,7 @@ is counted and named; nothing is guessed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import msgspec
 
@@ -51,7 +51,7 @@ def read_record(
     medications: Referred[r.Medication] = Referred()
     specimens: Referred[r.Specimen] = Referred()
     for entry in entries:
-        if isinstance(entry.resource, r.Medication):
+        if type(entry.resource) is r.Medication:
             medications.add(entry.resource, entry.fullUrl)
     observations = ObservationReader(aids.terminology, aids.units, person, specimens, named)
     drugs = MedicationReader(aids.drugs, medications)
@@ -68,10 +68,11 @@ def read_record(
         r.ServiceRequest: rest.service_request,
     }
     for entry in identity.newest_copies(own):
-        if isinstance(entry.resource, r.Specimen):
-            specimens.add(entry.resource, entry.fullUrl)
+        resource = entry.resource
+        if type(resource) is r.Specimen:
+            specimens.add(resource, entry.fullUrl)
         else:
-            readers[type(entry.resource)](entry.resource)
+            readers[type(resource)](resource)
     missing = list(unknown)
     if drugs.unresolved:
         noun = "entry" if drugs.unresolved == 1 else "entries"
@@ -106,11 +107,11 @@ def _own(
         resource = entry.resource
         if type(resource) in _OF_NOBODY:
             continue
-        if isinstance(resource, r.Patient):
+        if type(resource) is r.Patient:
             if resource.id != subject.patient_id:
                 named.append(identity.unread(resource, identity.FOREIGN))
             continue
-        about = cast("r.AboutPatient", resource)  # every other type is one of these
+        about: r.AboutPatient = resource  # type: ignore[assignment]  # every other type is one
         problem = subject.problem(about)
         if problem is None:
             yield entry

@@ -1,7 +1,8 @@
 """Finding the resource that a reference means, and no other of the same id."""
 
 import re
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
 from cds_service.fhir import resources as r
 
@@ -13,6 +14,20 @@ FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 def without_version(reference: str) -> str:
     """The reference to the resource, whatever its version."""
     return _VERSION.sub("", reference)
+
+
+def redirected(value: Any, addresses: Mapping[str, str]) -> Any:
+    """Any JSON with the references that are among `addresses` replaced by what stands there."""
+    if isinstance(value, dict):
+        return {
+            key: addresses.get(inner, inner)
+            if key == "reference" and isinstance(inner, str)
+            else redirected(inner, addresses)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [redirected(inner, addresses) for inner in value]
+    return value
 
 
 class Referred(Generic[_Resource]):

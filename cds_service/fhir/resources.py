@@ -1,4 +1,7 @@
-"""The elements of FHIR R4 resources that the rules read, and nothing else.
+"""The elements of FHIR resources that the rules read, and nothing else.
+
+R4 and R4B are read in full. Where R5 or STU3 put the same fact elsewhere, that element is here too:
+the version of a server is not asked for, and one may send what another wrote.
 
 msgspec decodes straight into these: every other element is skipped unread, so unknown elements,
 extensions and profiles cost nothing and break nothing. Every element is optional, because in real
@@ -40,6 +43,19 @@ class CodeableConcept(Element, frozen=True, gc=False):
 class Reference(Element, frozen=True, gc=False):
     reference: str | None = None
     display: str | None = None
+
+
+class CodeableReference(Element, frozen=True, gc=False):
+    """How R5 names what is either a concept or a resource of its own."""
+
+    concept: CodeableConcept | None = None
+    reference: Reference | None = None
+
+
+class Orderable(CodeableConcept, frozen=True, gc=False):
+    """What is ordered: the concept itself, or inside a CodeableReference (R5)."""
+
+    concept: CodeableConcept | None = None
 
 
 class Period(Element, frozen=True, gc=False):
@@ -101,6 +117,8 @@ class Observation(Resource, frozen=True, gc=False, tag="Observation"):
     subject: Reference | None = None
     focus: tuple[Reference, ...] | None = None
     encounter: Reference | None = None
+    context: Reference | None = None
+    """The encounter, in STU3."""
     effectiveDateTime: str | None = None
     effectiveInstant: str | None = None
     effectivePeriod: Period | None = None
@@ -139,12 +157,20 @@ class MedicationUse(Resource, frozen=True, gc=False):
     medicationCodeableConcept: CodeableConcept | None = None
     medicationReference: Reference | None = None
     medication: msgspec.Raw = NOTHING
-    """How R5 names the drug; not read by this version, but not overlooked either."""
+    """How R5 names the drug: a CodeableReference."""
     subject: Reference | None = None
     contained: tuple[msgspec.Raw, ...] | None = None
 
 
+class Adherence(Element, frozen=True, gc=False):
+    code: CodeableConcept | None = None
+
+
 class MedicationStatement(MedicationUse, frozen=True, gc=False, tag="MedicationStatement"):
+    taken: str | None = None
+    """STU3: y, n, unk or na."""
+    adherence: Adherence | None = None
+    """R5, whose status says no more than that the statement was recorded."""
     effectiveDateTime: str | None = None
     effectivePeriod: Period | None = None
     dateAsserted: str | None = None
@@ -180,6 +206,8 @@ class MedicationRequest(MedicationUse, frozen=True, gc=False, tag="MedicationReq
     dispenseRequest: DispenseRequest | None = None
     reasonCode: tuple[CodeableConcept, ...] | None = None
     reasonReference: tuple[Reference, ...] | None = None
+    reason: tuple[CodeableReference, ...] | None = None
+    """Both of them, in R5."""
 
 
 class MedicationAdministration(
@@ -187,17 +215,25 @@ class MedicationAdministration(
 ):
     effectiveDateTime: str | None = None
     effectivePeriod: Period | None = None
+    # R5 renamed the two, and spells them with one r.
+    occurenceDateTime: str | None = None
+    occurencePeriod: Period | None = None
+    notGiven: bool | None = None
+    """STU3."""
 
 
 class MedicationDispense(MedicationUse, frozen=True, gc=False, tag="MedicationDispense"):
     whenHandedOver: str | None = None
     whenPrepared: str | None = None
     daysSupply: Quantity | None = None
+    notDone: bool | None = None
+    """STU3."""
 
 
 class Condition(Resource, frozen=True, gc=False, tag="Condition"):
-    clinicalStatus: CodeableConcept | None = None
-    verificationStatus: CodeableConcept | None = None
+    # A bare code in STU3.
+    clinicalStatus: CodeableConcept | str | None = None
+    verificationStatus: CodeableConcept | str | None = None
     code: CodeableConcept | None = None
     subject: Reference | None = None
     onsetDateTime: str | None = None
@@ -205,6 +241,8 @@ class Condition(Resource, frozen=True, gc=False, tag="Condition"):
     abatementDateTime: str | None = None
     abatementPeriod: Period | None = None
     recordedDate: str | None = None
+    assertedDate: str | None = None
+    """The same in STU3."""
 
 
 class Procedure(Resource, frozen=True, gc=False, tag="Procedure"):
@@ -213,21 +251,28 @@ class Procedure(Resource, frozen=True, gc=False, tag="Procedure"):
     subject: Reference | None = None
     performedDateTime: str | None = None
     performedPeriod: Period | None = None
+    # What was performed "occurred" in R5.
+    occurrenceDateTime: str | None = None
+    occurrencePeriod: Period | None = None
+    notDone: bool | None = None
+    """STU3."""
 
 
 class Encounter(Resource, frozen=True, gc=False, tag="Encounter"):
     status: str | None = None
-    # R5 made `class` a list of concepts; such an entry is read again by itself and named.
-    class_: Coding | None = msgspec.field(default=None, name="class")
+    # R5 made `class` a list of concepts.
+    class_: Coding | tuple[CodeableConcept, ...] | None = msgspec.field(default=None, name="class")
     subject: Reference | None = None
     period: Period | None = None
+    actualPeriod: Period | None = None
+    """The period, in R5."""
 
 
 class ServiceRequest(Resource, frozen=True, gc=False, tag="ServiceRequest"):
     status: str | None = None
     doNotPerform: bool | None = None
     intent: str | None = None
-    code: CodeableConcept | None = None
+    code: Orderable | None = None
     subject: Reference | None = None
     authoredOn: str | None = None
     occurrenceDateTime: str | None = None
@@ -235,7 +280,14 @@ class ServiceRequest(Resource, frozen=True, gc=False, tag="ServiceRequest"):
     quantityQuantity: Quantity | None = None
     reasonCode: tuple[CodeableConcept, ...] | None = None
     reasonReference: tuple[Reference, ...] | None = None
+    reason: tuple[CodeableReference, ...] | None = None
+    """Both of them, in R5."""
     contained: tuple[msgspec.Raw, ...] | None = None
+
+    @property
+    def ordered(self) -> CodeableConcept | None:
+        """What is ordered, in every version."""
+        return (self.code.concept or self.code) if self.code else None
 
 
 class Issue(Element, frozen=True, gc=False):

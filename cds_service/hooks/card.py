@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 Indicator = Literal["info", "warning", "critical"]
+EXTENSION = "org.low-alp-cds."
 SUMMARY_LIMIT = 140
 """A summary has fewer characters than this."""
 
@@ -45,6 +46,11 @@ class Suggestion(msgspec.Struct, frozen=True, omit_defaults=True):
     actions: tuple[Action, ...]
     isRecommended: bool | None = None
 
+    def order_code(self, system: str) -> str:
+        """Our own code of the order that it adds."""
+        codings = self.actions[0].resource["code"]["coding"]
+        return next(str(c["code"]) for c in codings if c.get("system") == system)
+
 
 class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     """One piece of advice."""
@@ -65,6 +71,11 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
             raise ValueError(f"a summary of {len(self.summary)} characters")
         if (self.suggestions is None) != (self.selectionBehavior is None):
             raise ValueError("suggestions and selectionBehavior go together")
+
+    @property
+    def situation(self) -> str:
+        """Which row of the decision table it speaks for."""
+        return str((self.extension or {})[f"{EXTENSION}situation"])
 
 
 class Response(msgspec.Struct, frozen=True):

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from cds_service.errors import RequestError
+from cds_service.fhir.grant import AccessToken, Grant
 from cds_service.fhir.resources import NOTHING, AnyResource, Bundle, FhirValue
+from cds_service.fhir.scopes import read_scopes
 
 PATIENT_VIEW = "patient-view"
 ORDER_SELECT = "order-select"
@@ -66,6 +68,20 @@ class _Parts(msgspec.Struct, frozen=True):
     prefetch: dict[str, msgspec.Raw] | None = None
 
 
+class _Authorization(msgspec.Struct, frozen=True):
+    """Access to the FHIR server, for this call alone."""
+
+    access_token: str | None = None
+    token_type: str | None = None
+    expires_in: int | None = None
+    scope: str | None = None
+    subject: str | None = None
+    patient: str | None = None
+
+    def __repr__(self) -> str:
+        return "_Authorization(…)"  # it holds a token
+
+
 class HookRequest(msgspec.Struct, frozen=True):
     """One call, known to be well formed."""
 
@@ -76,6 +92,8 @@ class HookRequest(msgspec.Struct, frozen=True):
     encounter_id: str | None
     fhir_server: str | None
     """Base URL of the EHR's FHIR server, where the call names it."""
+    grant: Grant | None
+    """Access to it, where the call hands any over."""
     prefetch: Mapping[str, FhirValue]
     draft_orders: FhirValue = None
     """The orders being written or signed; None at patient-view."""
@@ -91,6 +109,7 @@ class HookRequest(msgspec.Struct, frozen=True):
 _call = msgspec.json.Decoder(_Call)
 _parts = msgspec.json.Decoder(_Parts)
 _raw_context = msgspec.json.Decoder(_RawContext)
+_authorization = msgspec.json.Decoder(_Authorization)
 
 
 def decode(body: bytes, hooks: tuple[str, ...]) -> HookRequest:
@@ -106,13 +125,14 @@ def decode(body: bytes, hooks: tuple[str, ...]) -> HookRequest:
         )
     context = given.context if isinstance(given, _Call) else _decode_context(given.context)
     _check_context(context, given.hook)
-    _check_fhir_server(given.fhirServer, given.fhirAuthorization)
+    grant = _grant(given.fhirServer, given.fhirAuthorization, context.patientId)
     return HookRequest(
         hook=given.hook,
         user=context.userId,
         patient_id=context.patientId,
         encounter_id=context.encounterId or None,
         fhir_server=given.fhirServer or None,
+        grant=grant,
         prefetch=given.prefetch or {},
         draft_orders=context.draftOrders if given.hook in ORDER_HOOKS else None,
         selections=context.selections if given.hook == ORDER_SELECT else None,
@@ -180,26 +200,58 @@ def _decode_context(raw: msgspec.Raw) -> _RawContext:
         raise RequestError("The context cannot be read.", where="context") from error
 
 
-def _check_fhir_server(server: str | None, authorization: msgspec.Raw) -> None:
-    given = bytes(authorization).lstrip()
-    if given != b"null":
-        if not given.startswith(b"{"):
-            raise RequestError("fhirAuthorization is to be an object.", where="fhirAuthorization")
-        if not server:
-            raise RequestError(
-                "fhirAuthorization came without fhirServer; the two go together.",
-                where="fhirServer",
-            )
+def _grant(server: str | None, authorization: msgspec.Raw, patient_id: str) -> Grant | None:
+    """What the call gives access to; null and an empty object give none."""
     if server:
-        try:
-            parts = urlsplit(server)
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise RequestError(
-                "fhirServer is to be the http or https base URL of a FHIR server.",
-                where="fhirServer",
-            )
+        _check_fhir_server(server)
+    given = _given(authorization)
+    if given is not None and not server:
+        raise RequestError(
+            "fhirAuthorization came without fhirServer; the two go together.", where="fhirServer"
+        )
+    if given is None or given == _Authorization():
+        return None
+    if (given.token_type or "Bearer").lower() != "bearer":
+        raise _wrong("token_type", "'Bearer'")
+    if given.patient and given.patient.removeprefix("Patient/") != patient_id:
+        raise _wrong("patient", "the patient of context.patientId")
+    try:
+        return Grant(AccessToken(given.access_token or ""), read_scopes(given.scope))
+    except ValueError as error:
+        raise _wrong("access_token", f"a token: {error}") from None
+
+
+def _given(raw: msgspec.Raw) -> _Authorization | None:
+    if bytes(raw).strip() == b"null":
+        return None
+    try:
+        return _authorization.decode(raw)
+    except msgspec.ValidationError as error:
+        member = _path(error)
+        where = f"fhirAuthorization.{member}" if member else "fhirAuthorization"
+        text = str(error).replace("`$.", "`$.fhirAuthorization.")
+        raise RequestError(
+            f"fhirAuthorization is to be an object as the specification has it: {text}.",
+            where=where,
+        ) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise RequestError("fhirAuthorization cannot be read.", where="fhirAuthorization") from None
+
+
+def _wrong(member: str, right: str) -> RequestError:
+    where = f"fhirAuthorization.{member}"
+    return RequestError(f"{where} is to be {right}.", where=where)
+
+
+def _check_fhir_server(server: str) -> None:
+    try:
+        parts = urlsplit(server)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise RequestError(
+            "fhirServer is to be the http or https base URL of a FHIR server.", where="fhirServer"
+        )
 
 
 def _path(error: msgspec.ValidationError) -> str | None:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from cds_service.assessment import Assessment, baseline, pre_treatment
+from cds_service.assessment.alp import far_apart
 from cds_service.assessment.calendar import months_after
 from cds_service.phrases.series import old_value
 from cds_service.phrases.treatment import relevant
+from cds_service.situations.denosumab import followed
 from cds_service.situations.verdict import below
 
 WARNING = "warning"
@@ -32,8 +34,8 @@ def _rebound(a: Assessment) -> bool:
 
 
 def _denosumab_known(a: Assessment) -> bool:
-    """On record, and not so long ago that no dose can be due and no rebound can follow."""
-    if all(_action(a, u.drug) != "denosumab" for u in a.exposure.uses):
+    """On record, with nothing after it, and not so long ago that no dose can be due and none rebounds."""
+    if followed(a) or all(_action(a, u.drug) != "denosumab" for u in a.exposure.uses):
         return False
     last = a.exposure.denosumab_last
     return last is None or a.as_of <= months_after(last, a.policy.residual.denosumab_rebound_months)
@@ -67,6 +69,12 @@ def _in_effect_window(a: Assessment) -> bool:
 def _past_exposure(a: Assessment) -> bool:
     low = a.alp.latest_low
     return bool(a.exposure.uses) and low is not None and a.exposure.window(low.day) is None
+
+
+def _no_alp_since_first_dose(a: Assessment) -> bool:
+    """The latest value that counts is itself one from before treatment."""
+    latest, first = a.alp.latest, a.exposure.first_dose
+    return latest is not None and first is not None and latest.day.last <= first
 
 
 def _older_baseline(a: Assessment) -> bool:
@@ -121,6 +129,8 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "oral_ordered": lambda a: any(_action(a, d) == "bisphosphonate" for d in a.call.draft.ordered),
     "text_only_drug": lambda a: a.call.draft.text_only or any(u.text_only for u in a.exposure.uses),
     "persistent": lambda a: a.alp.persistent,
+    "low_twice": lambda a: far_apart(a.alp.lows, a.policy),
+    "no_alp_since_first_dose": _no_alp_since_first_dose,
     "single": lambda a: len(a.alp.lows) == 1,
     "fluctuating": lambda a: not a.alp.persistent and 0 < a.alp.low_episodes < a.alp.episodes,
     "below_clearly_low": lambda a: _below(a, "clearly_low"),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from cds_service import words
-from cds_service.assessment import Assessment, baseline, pre_treatment
+from cds_service.assessment import Assessment, baseline, low_off_treatment, pre_treatment
 from cds_service.assessment.judging import AlpValue
 from cds_service.assessment.limits import Limit, Origin
 from cds_service.phrases.phrase import Phrase
@@ -85,6 +85,10 @@ def _last_pre_treatment_low(a: Assessment) -> AlpValue | None:
     return lows[-1] if lows else None
 
 
+def _off_treatment_low(a: Assessment) -> AlpValue | None:
+    return low_off_treatment(a.alp, a.exposure, a.policy)
+
+
 def _day(found: AlpValue | None) -> str | None:
     return words.dated(found.day) if found else None
 
@@ -135,6 +139,8 @@ SERIES: Mapping[str, Phrase] = {
     "baseline_date": Phrase(lambda a: _day(baseline(a.alp, a.exposure, a.policy)), 11),
     "pre_treatment_low": Phrase(lambda a: value(_last_pre_treatment_low(a)), 24),
     "pre_treatment_low_date": Phrase(lambda a: _day(_last_pre_treatment_low(a)), 11),
+    "off_treatment_low": Phrase(lambda a: value(_off_treatment_low(a)), 24),
+    "off_treatment_low_date": Phrase(lambda a: _day(_off_treatment_low(a)), 11),
     "fall": Phrase(_fall, 5),
     "old_value": Phrase(lambda a: value(old_value(a)), 24),
     "old_value_date": Phrase(lambda a: _day(old_value(a)), 11),

@@ -1,12 +1,13 @@
 """Phrases about antiresorptives and supplements."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cds_service import words
 from cds_service.assessment import Assessment
 from cds_service.assessment.calendar import months_between
 from cds_service.phrases.phrase import Phrase
 from cds_service.record import DrugUse
+from cds_service.situations.denosumab import last_known
 
 _MOST_PERIODS = 3
 
@@ -56,9 +57,36 @@ def _first_dose(a: Assessment) -> str | None:
 
 def exposure_lines(a: Assessment) -> list[str]:
     """Each antiresorptive on record with its dates, oldest first."""
+    return _lines(a, a.exposure.uses)
+
+
+def _past_exposure(a: Assessment) -> str | None:
+    """What was taken, and ended, before the latest low value."""
+    low = a.alp.latest_low
+    if low is None:
+        return None
+    past = [u for u in a.exposure.uses if not u.ongoing]
+    past = [u for u in past if u.start is None or u.start.first < low.day.last]
+    return "; ".join(_lines(a, past)) or None
+
+
+def _not_known_to_follow(a: Assessment) -> str | None:
+    """Other antiresorptives that are open since before the last denosumab dose, or that have no date."""
+    last = last_known(a)
+    uses = [
+        u
+        for u in a.exposure.uses
+        if a.drugs[u.drug].action != "denosumab"
+        and (u.ongoing if u.start else not (u.ongoing or u.end))
+        and not (u.start and last and u.start.last > last)
+    ]
+    return "; ".join(_lines(a, uses)) or None
+
+
+def _lines(a: Assessment, uses: Sequence[DrugUse]) -> list[str]:
     lines: list[str] = []
-    for drug in dict.fromkeys(u.drug for u in a.exposure.uses):
-        group = [u for u in a.exposure.uses if u.drug == drug]
+    for drug in dict.fromkeys(u.drug for u in uses):
+        group = [u for u in uses if u.drug == drug]
         doses = [u for u in group if u.is_dose and u.start]
         parts: list[str] = []
         if len(doses) > 1:
@@ -97,6 +125,8 @@ TREATMENT: Mapping[str, Phrase] = {
     "drug_since": Phrase(_drug_since),
     "first_dose": Phrase(_first_dose, 11),
     "exposure": Phrase(lambda a: "; ".join(exposure_lines(a)) or None),
+    "past_exposure": Phrase(_past_exposure),
+    "not_known_to_follow": Phrase(_not_known_to_follow),
     "denosumab_last_dose": Phrase(
         lambda a: words.on(a.exposure.denosumab_last) if a.exposure.denosumab_last else None, 11
     ),

@@ -29,7 +29,7 @@ def substrate_limit(found: Substrate | None) -> str | None:
 
 def _substrate(a: Assessment) -> str | None:
     names = []
-    if a.workup.plp_raised or a.workup.plp_confounded:
+    if a.workup.plp_raised:
         names.append("PLP")
     if a.workup.pea_raised:
         names.append("urine PEA")

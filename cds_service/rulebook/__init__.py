@@ -111,6 +111,7 @@ def load(canonical: str, site_policy: Path | None = None) -> Rulebook:
     _check_orders(orders, terminology)
     _check_drugs(drugs, terminology)
     _check_switches(policy, situations, orders, site_policy)
+    _check_snoozes(policy, reasons, site_policy)
     ordered = sorted(situations.values(), key=lambda s: s.priority)
     return Rulebook(
         canonical=canonical.rstrip("/"),
@@ -185,4 +186,15 @@ def _check_switches(
             raise KnowledgeError(
                 f"{file}: orders.off: there is no order {code};"
                 f" known are {', '.join(sorted(orders))}"
+            )
+
+
+def _check_snoozes(
+    policy: Policy, reasons: Mapping[str, OverrideReason], site_policy: Path | None
+) -> None:
+    for code in policy.snooze.months:
+        if code not in reasons:
+            raise KnowledgeError(
+                f"{site_policy or KNOWLEDGE / 'policy.toml'}: snooze.months.{code}: there is no such"
+                f" override reason; known are {', '.join(sorted(reasons))}"
             )

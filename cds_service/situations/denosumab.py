@@ -1,5 +1,7 @@
 """Denosumab that is overdue: turnover rebounds, and vertebrae may break."""
 
+from datetime import date
+
 from cds_service.assessment import Assessment
 from cds_service.assessment.calendar import months_after, months_between
 from cds_service.situations.verdict import Verdict, no, yes
@@ -15,12 +17,34 @@ def denosumab_gap(a: Assessment) -> Verdict:
     if _being_ended(a):
         if a.oncology:
             return no("denosumab is given for malignancy, on a schedule of its own")
-        if _followed(a):
+        if followed(a):
             return no("another antiresorptive followed the last denosumab dose")
         return yes("an order that ends denosumab is being signed", leads=True)
     if a.is_order:
         return no("no order that ends denosumab is being signed")
     return _overdue(a)
+
+
+def followed(a: Assessment) -> bool:
+    """Another antiresorptive is known to have followed denosumab."""
+    last = last_known(a)
+    if last is None:
+        return False
+    for use in a.exposure.uses:
+        if a.drugs[use.drug].action == "denosumab":
+            continue
+        # Open since before that dose: nobody took it off the list, or nobody knows.
+        day = use.start if use.ongoing else use.end or use.start
+        if (use.ongoing and day is None) or (day is not None and day.last > last):
+            return True
+    return False
+
+
+def last_known(a: Assessment) -> date | None:
+    """The last dose of denosumab, or its latest recorded start where it is said to go on."""
+    uses = [u for u in a.exposure.uses if a.drugs[u.drug].action == "denosumab"]
+    starts = [u.start.last for u in uses if u.start]
+    return a.exposure.denosumab_last or max(starts, default=None)
 
 
 def _overdue(a: Assessment) -> Verdict:
@@ -34,7 +58,7 @@ def _overdue(a: Assessment) -> Verdict:
         return no(f"the last denosumab dose, {on(last)}, is beyond the rebound zone")
     if a.oncology:
         return no("denosumab was given for malignancy, on a schedule of its own")
-    if _followed(a):
+    if followed(a):
         return no("another antiresorptive followed the last denosumab dose")
     return yes(
         f"the last denosumab dose was {months_between(last, a.as_of)} months ago, {on(last)}"
@@ -43,14 +67,3 @@ def _overdue(a: Assessment) -> Verdict:
 
 def _being_ended(a: Assessment) -> bool:
     return any(a.drugs[drug].action == "denosumab" for drug in a.call.draft.ended)
-
-
-def _followed(a: Assessment) -> bool:
-    last = a.exposure.denosumab_last
-    for use in a.exposure.uses:
-        if a.drugs[use.drug].action == "denosumab":
-            continue
-        until = use.end or use.start
-        if use.ongoing or until is None or (last is not None and until.last > last):
-            return True
-    return False

@@ -19,7 +19,10 @@ def no_baseline_alp(a: Assessment) -> Verdict:
         return no(f"a usable ALP is on file, {usable.shown}")
     if a.workup.complete_negative:
         return no("the work-up is complete and negative")
-    if pre_treatment(a.alp, a.exposure):
+    first = a.exposure.first_dose
+    # A first dose of today may be the very order that is being signed.
+    treated = a.exposed_now is not None and first is not None and first < a.as_of
+    if treated and pre_treatment(a.alp, a.exposure):
         return no("the patient is treated already, and an ALP from before is on file")
     if a.drafted(REPEAT_ALP) or a.repeat_pending:
         return no("an ALP is in the draft or pending already")

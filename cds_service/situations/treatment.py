@@ -1,6 +1,7 @@
 """Low ALP under an antiresorptive: explained by it, or not known to be."""
 
 from cds_service.assessment import Assessment, baseline
+from cds_service.assessment.alp import far_apart
 from cds_service.situations.verdict import Verdict, below, no, no_order, settled, yes
 
 
@@ -17,7 +18,11 @@ def low_on_antiresorptive_no_baseline(a: Assessment) -> Verdict:
         return no("the antiresorptive is given for malignancy")
     if a.workup_pending and not a.is_order:
         return no("a PLP or an ALPL test is pending already")
-    if a.is_order and len(a.alp.lows) < 2 and not below(low, a.policy.alp.clearly_low):
+    if (
+        a.is_order
+        and not far_apart(a.alp.lows, a.policy)
+        and not below(low, a.policy.alp.clearly_low)
+    ):
         return no("one mildly low value on treatment is no matter for an order")
     return yes(f"{low.shown} was taken on treatment, and there is no baseline")
 
@@ -44,7 +49,7 @@ def _other_timing(a: Assessment) -> str:
         case "off treatment" if not a.exposure.uses:
             return "no antiresorptive is on record"
         case "off treatment":
-            return "the low value lies outside every effect window"
+            return "a low value lies outside every effect window"
         case "baseline normal":
             return "a normal baseline from before the first dose is on file"
         case _:

@@ -8,17 +8,23 @@ from datetime import date
 import msgspec
 from flask import Blueprint, Response, request
 
-from cds_service.errors import BodyTooLarge, RequestError, UnknownService, UnsupportedMedia
+from cds_service.clients import Client
 from cds_service.guidance import Advisor, Answer
 from cds_service.hooks import card
 from cds_service.hooks.request import decode
-from cds_service.offered_services import SERVICES, discovery
+from cds_service.offered_services import discovery
+from cds_service.web.body import json_body, offered
 
 _log = logging.getLogger("cds_service")
 
 
-def blueprint(advisor: Advisor, today: Callable[[], date], max_bytes: int) -> Blueprint:
-    """The routes of the CDS services."""
+def blueprint(
+    advisor: Advisor,
+    authenticate: Callable[[], Client],
+    today: Callable[[], date],
+    max_bytes: int,
+) -> Blueprint:
+    """The routes of the CDS services. `authenticate` says who calls, or refuses."""
     routes = Blueprint("services", __name__)
     document = msgspec.json.encode(discovery(advisor.rulebook.terminology))
 
@@ -33,23 +39,10 @@ def blueprint(advisor: Advisor, today: Callable[[], date], max_bytes: int) -> Bl
     @routes.post("/cds-services/<service_id>")
     def call(service_id: str) -> Response:
         started = time.perf_counter()
-        service = SERVICES.get(service_id)
-        if service is None:
-            raise UnknownService(
-                f"No such service; offered are {', '.join(SERVICES)} (see /cds-services)."
-            )
-        if request.mimetype != "application/json":
-            raise UnsupportedMedia("Send the call as Content-Type application/json.")
-        if request.content_encoding:
-            raise RequestError("Send the body without Content-Encoding.")
-        try:
-            body = request.get_data(cache=False)
-        except OSError as error:  # how the server reports a broken chunk or a client that left
-            raise RequestError("The body cannot be read to its end.") from error
-        if len(body) > max_bytes:
-            raise BodyTooLarge(f"The body is larger than the {max_bytes} bytes accepted here.")
-        hook_request = decode(body, (service.hook,))
-        answer = advisor.answer(hook_request, today())
+        client = authenticate()
+        service = offered(service_id)
+        hook_request = decode(json_body(max_bytes), (service.hook,))
+        answer = advisor.answer(hook_request, today(), client=client)
         _note(service.id, answer, started)
         return Response(card.encode(answer.response), content_type="application/json")
 
@@ -62,11 +55,12 @@ def _note(service_id: str, answer: Answer, started: float) -> None:
     situation = decision.primary or decision.silence
     beside = decision.accompanying
     _log.info(
-        "answered service=%s situation=%s level=%s cards=%d beside=%s shadow=%s"
+        "answered service=%s situation=%s level=%s quiet=%s cards=%d beside=%s shadow=%s"
         " unknown=%d unread=%d ms=%.1f",
         service_id,
         situation.slug if situation else "-",
         situation.level if situation else "-",
+        f"{decision.quiet.situation}/{decision.quiet.cause}" if decision.quiet else "-",
         len(answer.response.cards),
         beside.slug if beside else "-",
         ",".join(f.slug for f in decision.shadow) or "-",

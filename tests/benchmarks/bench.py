@@ -18,7 +18,11 @@ from cds_service import rulebook
 from cds_service.guidance import Advisor
 from cds_service.hooks import card
 from cds_service.hooks.request import decode
+from tests.benchmarks import fetching
 from tests.benchmarks.bodies import SIZES, body
+from tests.benchmarks.processes import process_table
+from tests.benchmarks.service import service_table
+from tests.benchmarks.stages import stage_table
 from tests.charts import REFERENCE
 
 GOALS = {"small": 1.5, "typical": 0.8, "heavy": 0.6}
@@ -26,7 +30,7 @@ _SECONDS = 1.5
 
 
 def main() -> None:
-    """Print the table of goals and measurements."""
+    """Print the tables of goals and measurements."""
     advisor = Advisor(rulebook.load("https://low-alp-cds.example"))
     table = Table(title="Evaluate: request bytes in, answer bytes out, against orjson.loads")
     for heading in ("body", "kB", "answer", "orjson.loads µs", "evaluate µs", "ratio", "goal", ""):
@@ -51,7 +55,12 @@ def main() -> None:
                 f"{GOALS[size]}",
                 "met" if ratio <= GOALS[size] else "MISSED",
             )
-    Console(width=110).print(table)
+    console = Console(width=110)
+    console.print(table)
+    console.print(stage_table(advisor))
+    console.print(service_table(advisor.rulebook.terminology))
+    console.print(process_table())
+    fetching.show()
 
 
 def _interleaved(*calls: Callable[[], object]) -> list[float]:

@@ -1,0 +1,74 @@
+"""What the service remembers, in SQLite or PostgreSQL, through SQLAlchemy Core.
+
+A table lives in the module of its idea and joins `METADATA`; its schema comes from the migrations.
+"""
+
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, MetaData, create_engine, event, make_url
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_SECONDS = 5
+_one_at_a_time = Lock()  # Alembic keeps its context in the module
+
+
+def open_database(url: str, *, patience_seconds: int | None = None) -> Engine:
+    """An engine for that URL; nothing is connected or created yet.
+
+    With `patience_seconds` no connection, lock or statement of PostgreSQL is waited for any longer.
+    """
+    if make_url(url).get_backend_name() != "sqlite":
+        if patience_seconds is None:
+            return create_engine(url, pool_pre_ping=True)
+        return _impatient(url, patience_seconds)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    event.listen(engine, "connect", _several_writers)
+    return engine
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema up to date. Safe to run again, and by several processes at once."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["engine"] = engine
+    with _one_at_a_time:
+        command.upgrade(config, "head")
+
+
+def _impatient(url: str, seconds: int) -> Engine:
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_timeout=seconds,
+        connect_args={"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000},
+    )
+
+    def limit(connection: Any, _: object) -> None:
+        connection.autocommit = True  # within a transaction the next rollback would undo it
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(f"SET {name} = '{seconds}s'")
+        connection.autocommit = False
+
+    event.listen(engine, "connect", limit)
+    return engine
+
+
+def _several_writers(connection: Any, _: object) -> None:
+    """Readers do not wait for a writer, and a writer waits for another instead of failing."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # what was acknowledged survives a power cut
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA secure_delete=ON")  # what is erased leaves no trace in the file
+    cursor.close()

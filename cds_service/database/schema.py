@@ -1,0 +1,26 @@
+"""Whether the schema fits this version. SQLite is brought up to date at start, other engines by hand."""
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from cds_service.database import MIGRATIONS, upgrade
+from cds_service.errors import KnowledgeError
+
+
+def make_ready(engine: Engine) -> None:
+    """Upgrade an SQLite file. Raises KnowledgeError when another database is not up to date."""
+    if engine.dialect.name == "sqlite":
+        upgrade(engine)
+        return
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_heads()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    if set(found) != set(ScriptDirectory.from_config(config).get_heads()):
+        shown = engine.url.render_as_string(hide_password=True)
+        raise KnowledgeError(
+            f"CDS_DATABASE_URL {shown}: its schema is not that of this version;"
+            " run `cds-service db upgrade`"
+        )

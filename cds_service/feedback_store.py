@@ -1,0 +1,262 @@
+"""Memory: cards that went out, what clinicians made of them, and what stays quiet because of it.
+
+A card never waits long for memory and is never lost for lack of it: what goes wrong there is logged
+and counted, and the answer goes out. Feedback is the other way round: it is acknowledged only once it
+is kept.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from cds_service.assessment import Assessment
+from cds_service.assessment.evidence import Marks
+from cds_service.assessment.remembered import Shown, Snooze
+from cds_service.database import open_database
+from cds_service.database.bounded import Bounded, Busy
+from cds_service.database.cards import IssuedCard, IssuedSuggestion, keep_cards
+from cds_service.database.counts import Counts
+from cds_service.database.feedback import keep_feedback, known_cards
+from cds_service.database.recollection import SetAside, seen, set_aside
+from cds_service.database.schema import make_ready
+from cds_service.errors import KnowledgeError, MemoryUnavailable
+from cds_service.hooks.card import Card
+from cds_service.hooks.feedback import Feedback
+from cds_service.hooks.request import PATIENT_VIEW, HookRequest
+from cds_service.policy import Policy
+from cds_service.pseudonym import mark, patient_key, pseudonym
+
+_log = logging.getLogger("cds_service")
+_ANSWER_SECONDS = 0.25
+_FEEDBACK_SECONDS = 5
+_THREADS = 16
+# A database that comes back with the schema of another version is a KnowledgeError.
+_FAILURES = (SQLAlchemyError, OSError, TimeoutError, Busy, KnowledgeError)
+_T = TypeVar("_T")
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """By which rules the cards are made, and in whose words they are set aside."""
+
+    knowledge: str
+    order_system: str
+    override_system: str
+
+
+class Receipt(msgspec.Struct, frozen=True, rename="camel"):
+    """What became of a feedback call."""
+
+    received: int
+    unknown_cards: int
+    """Entries about cards that this client was not given, or of which the record was lost."""
+
+
+class FeedbackStore:
+    """What the service remembers. Safe to share between threads; may be made before a fork."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        key: bytes,
+        policy: Policy,
+        versions: Versions,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        read_only: bool = False,
+    ) -> None:
+        """`key` is the secret of the pseudonyms and marks. Read only, no card is remembered."""
+        self.counts = Counts()
+        self.answer_seconds = _ANSWER_SECONDS
+        """How long a card waits for memory, once to recall and once to remember."""
+        self._ready = False
+        self.engine = engine
+        self._key = key
+        self._policy = policy
+        self._versions = versions
+        self._program = version("low-alp-cds")
+        self._now = now
+        self._read_only = read_only
+        self._bounded = Bounded(_THREADS)
+
+    def prepare(self) -> None:
+        """See that the schema is there; tried again before each operation until it is.
+
+        Raises KnowledgeError when it is not that of this version, SQLAlchemyError or OSError when the
+        database cannot be reached.
+        """
+        if not self._ready:
+            make_ready(self.engine)
+            self._ready = True
+
+    def recall(
+        self, client: str, request: HookRequest
+    ) -> tuple[tuple[Snooze, ...], tuple[Shown, ...]]:
+        """What was set aside for this patient, and shown to this user; nothing when it cannot be had."""
+        if request.hook != PATIENT_VIEW:
+            return (), ()
+        try:
+            found = self._bounded.run(lambda: self._recall(client, request), self.answer_seconds)
+        except _FAILURES as error:
+            self._note("recall", error)
+            return (), ()
+        self.counts.add("recall", "done")
+        return found
+
+    def remember(
+        self, client: str, request: HookRequest, cards: Sequence[Card], a: Assessment
+    ) -> None:
+        """Keep which cards went out. What fails is logged and counted, never raised."""
+        if self._read_only:
+            return
+        issued = self._issued(client, request, cards, a)
+
+        def work() -> None:
+            self.prepare()
+            with self.engine.begin() as connection:
+                keep_cards(connection, issued)
+
+        try:
+            self._bounded.run(work, self.answer_seconds)
+        except _FAILURES as error:
+            self._note("remember", error)
+        else:
+            self.counts.add("remember", "done")
+
+    def keep(self, client: str, service: str, entries: Sequence[Feedback]) -> Receipt:
+        """Keep feedback, all of it or nothing. Raises MemoryUnavailable when that is not certain."""
+        try:
+            receipt = self._bounded.run(
+                lambda: self._keep(client, service, entries), _FEEDBACK_SECONDS
+            )
+        except _FAILURES as error:
+            self._note("feedback", error)
+            raise MemoryUnavailable(
+                "The feedback could not be kept just now; please send the same call again later."
+            ) from error
+        self.counts.add("feedback", "done")
+        return receipt
+
+    def close(self) -> None:
+        """Let go of every connection. The store may still be used, and opens new ones."""
+        self._bounded.settle(_FEEDBACK_SECONDS)  # work given up by its caller may still go on
+        self.engine.dispose()
+
+    def _recall(
+        self, client: str, request: HookRequest
+    ) -> tuple[tuple[Snooze, ...], tuple[Shown, ...]]:
+        self.prepare()
+        patient = pseudonym(self._key, client, request.patient_id)
+        key = patient_key(self._key, patient)
+        rules = self._policy.snooze
+        with self.engine.connect() as connection:
+            snoozes = self._snoozes(set_aside(connection, client, patient), key)
+            if not rules.already_seen_days:
+                return snoozes, ()
+            user = self._user(client, request)
+            before = self._now() - timedelta(minutes=rules.already_seen_after_minutes)
+            shown = tuple(
+                Shown(s.situation, s.as_of, Marks(key, s.marks))
+                for s in seen(connection, client, patient, user, request.hook, before)
+            )
+            return snoozes, shown
+
+    def _snoozes(self, found: Iterable[SetAside], key: bytes) -> tuple[Snooze, ...]:
+        return tuple(
+            Snooze(s.situation, s.reason_code, _since(s), Marks(key, s.marks))
+            for s in found
+            if s.reason_system == self._versions.override_system
+            and self._policy.snooze.months.get(s.reason_code, 0)
+        )
+
+    def _keep(self, client: str, service: str, entries: Sequence[Feedback]) -> Receipt:
+        if not entries:
+            return Receipt(0, 0)
+        self.prepare()
+        # Read and write apart: a transaction of SQLite that began by reading may not wait to write.
+        with self.engine.connect() as connection:
+            known = known_cards(connection, client, entries)
+        with self.engine.begin() as connection:
+            keep_feedback(
+                connection, client, service, entries, known=known, received_at=self._now()
+            )
+        return Receipt(len(entries), sum(e.card not in known for e in entries))
+
+    def _issued(
+        self, client: str, request: HookRequest, cards: Sequence[Card], a: Assessment
+    ) -> list[IssuedCard]:
+        patient = pseudonym(self._key, client, request.patient_id)
+        key = patient_key(self._key, patient)
+        seen_matters = self._policy.snooze.already_seen_days > 0
+        return [
+            IssuedCard(
+                card=card.uuid,
+                situation=card.situation,
+                hook=request.hook,
+                client=client,
+                patient=patient,
+                user=self._user(client, request) if seen_matters else None,
+                issued_at=self._now(),
+                as_of=a.as_of,
+                marks=frozenset(mark(key, item.key) for item in a.evidence),
+                knowledge_version=self._versions.knowledge,
+                policy_version=self._policy.version,
+                program_version=self._program,
+                suggestions=tuple(
+                    IssuedSuggestion(s.uuid, s.order_code(self._versions.order_system))
+                    for s in card.suggestions or ()
+                ),
+            )
+            for card in cards
+        ]
+
+    def _user(self, client: str, request: HookRequest) -> str:
+        return pseudonym(self._key, client, f"user {request.user}")  # no patient id has a space
+
+    def _note(self, operation: str, error: Exception) -> None:
+        """The kind of the failure alone: a database's message quotes what was to be written."""
+        cause = _cause(error)
+        self.counts.add(operation, cause)
+        _log.warning("memory failed operation=%s cause=%s", operation, cause)
+
+
+def open_store(
+    url: str, key: bytes, policy: Policy, versions: Versions, *, read_only: bool = False
+) -> FeedbackStore:
+    """The store on that database, which need not be there: cards go out without it.
+
+    Raises KnowledgeError when its schema is not that of this version, or its driver is not installed.
+    """
+    try:
+        engine = open_database(url, patience_seconds=_FEEDBACK_SECONDS)
+    except ImportError as error:
+        raise KnowledgeError(
+            "CDS_DATABASE_URL names PostgreSQL, but its driver is not installed:"
+            " pip install 'low-alp-cds[postgresql]'"
+        ) from error
+    store = FeedbackStore(engine, key, policy, versions, read_only=read_only)
+    try:
+        store.prepare()
+    except (SQLAlchemyError, OSError) as error:
+        _log.warning(
+            "memory failed operation=open cause=%s; cards go out, nothing is remembered until it is back",
+            _cause(error),
+        )
+    finally:
+        store.close()  # a server forks: no connection may be shared
+    return store
+
+
+def _since(found: SetAside) -> date:
+    """A client whose clock runs ahead does not lengthen the time."""
+    return min(found.outcome_at, found.received_at).date()
+
+
+def _cause(error: Exception) -> str:
+    """The database's own name for it, where there is one."""
+    return type(getattr(error, "orig", None) or error).__name__

@@ -1,0 +1,40 @@
+"""The report for a quality committee: cards shown, and what clinicians made of them."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+Cell = str | int | None
+
+
+class Plot(msgspec.Struct, frozen=True):
+    """A bar chart: one bar a label, one colour a series."""
+
+    labels: Sequence[str]
+    series: Sequence[tuple[str, Sequence[int]]]
+    upright: bool = False
+    counts: str = "cards"
+
+
+class Section(msgspec.Struct, frozen=True):
+    """One question and its answer: a sentence, a table, and mostly a plot of the same numbers."""
+
+    key: str
+    title: str
+    text: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[Cell, ...]]
+    plot: Plot | None = None
+    ids: Sequence[str] = ()
+    """Slug or code of each row, for machines; empty where the row says it itself."""
+    machine_rows: Sequence[Mapping[str, Cell]] = ()
+    """What machines get instead of the rows, where those are put together for reading."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The whole report, in no form yet."""
+
+    title: str
+    period: str
+    summary: str
+    sections: Sequence[Section]
