@@ -1,7 +1,9 @@
 """The sieve drops nothing that the readers would read, however it is written."""
 
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 
 import pytest
 
@@ -10,7 +12,7 @@ from cds_service.guidance import Advisor
 from cds_service.hooks.request import decode
 from cds_service.record import PatientRecord
 from cds_service.screen.chart import Chart
-from cds_service.screen.hindsight import Moment
+from cds_service.screen.hindsight import Moment, as_then
 from cds_service.screen.lines import Line, LineReader, Reject
 from cds_service.screen.patient import Asker, reading_aids
 from cds_service.screen.plan import Plan
@@ -254,6 +256,123 @@ def test_screening_says_what_the_service_says(
     assert isinstance(result, PatientResult)
     shown = [(t.answers[0].indicator, t.answers[0].summary) for t in result.told]
     assert shown == [(c.indicator, c.summary) for c in at_bedside[:1]]
+
+
+def other_version(resource: Json, *left_out: str, **more: object) -> Json:
+    return {k: v for k, v in {**resource, **more}.items() if k not in left_out}
+
+
+DRUG = {"resourceType": "Medication", "id": "m1", "code": concept(*DRUGS["alendronate"])}
+STATEMENT = other_version(taking("alendronate", -400), "medicationCodeableConcept")
+R5_CLASS = [{"coding": [{"code": "IMP"}]}]
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        [{**STATEMENT, "status": "recorded", "medication": {"concept": DRUG["code"]}}],
+        [{**STATEMENT, "medication": {"concept": {"text": "alendronate 70 mg"}}}],
+        [{**STATEMENT, "medication": {"reference": {"reference": "Medication/m1"}}}, DRUG],
+        [
+            {
+                **STATEMENT,
+                "medication": {"reference": {"reference": "#m1"}},
+                "contained": [DRUG],
+            }
+        ],
+        [{**STATEMENT, "medication": {"reference": {"display": "alendronate"}}}],
+        [{**taking("alendronate", -400), "taken": "y"}],
+        [
+            other_version(
+                dose("denosumab", -30), "effectiveDateTime", occurenceDateTime="2026-10-02"
+            )
+        ],
+        [
+            other_version(
+                stay("IMP", -60, -50),
+                "period",
+                **{"class": R5_CLASS, "actualPeriod": {"start": "2026-09-02", "end": "2026-09-12"}},
+            )
+        ],
+        [
+            other_version(
+                procedure("302497006", -4), "performedDateTime", occurrenceDateTime="2026-10-02"
+            )
+        ],
+        [{**ordered("62236-5", -3), "code": {"concept": concept(LOINC, "62236-5")}}],
+        [
+            other_version(
+                condition("hypophosphatasia"),
+                "recordedDate",
+                assertedDate="2024-01-01",
+                clinicalStatus="active",
+                verificationStatus="confirmed",
+            )
+        ],
+    ],
+    ids=lambda found: f"{found[0]['resourceType']}-{list(found[0])[-1]}",
+)
+def test_what_other_versions_write_elsewhere_is_kept(
+    sieve: Sieve, advisor: Advisor, resources: list[Json]
+) -> None:
+    lines = kept(sieve, as_block(resources))
+    assert len(lines) == len(resources)
+    own = json.dumps(patient()).encode()
+    found = read([own, *(x.content for x in lines)], [], advisor)
+    assert facts(found) == facts(read([own, *as_block(resources).splitlines()], [], advisor))
+    assert found.drugs or found.diagnoses or found.stays or found.procedures or found.orders
+
+
+def test_statement_of_a_drug_not_taken_is_kept_but_is_no_exposure(
+    sieve: Sieve, advisor: Advisor
+) -> None:
+    (line,) = kept(sieve, as_block([{**taking("alendronate", -400), "taken": "n"}]))
+    assert read([json.dumps(patient()).encode(), line.content], [], advisor).drugs == ()
+
+
+def test_other_drug_in_the_shape_of_r5_is_dropped(sieve: Sieve) -> None:
+    use = {**STATEMENT, "medication": {"concept": concept(RXNORM, "197361")}}
+    assert kept(sieve, as_block([use])) == []
+
+
+def test_r5_drug_that_is_referred_to_is_kept_with_its_reference(sieve: Sieve) -> None:
+    use = {**STATEMENT, "medication": {"reference": {"reference": "Medication/m2"}}}
+    (line,) = kept(sieve, as_block([use]))
+    assert (line.refers, line.known) == ("m2", False)
+
+
+DATES = re.compile(r"(Date|DateTime|Period|Instant|On|Over|Prepared|issued|period)$")
+NOT_WHEN_KNOWN = {
+    "birthDate",
+    "deceasedDateTime",  # `patient_then` looks at it
+    "abatementDateTime",
+    "abatementPeriod",
+    "valueDateTime",  # what the result says, such as a due date
+}
+"""Dates that do not say from when on an entry could be seen."""
+PLANS = {r.ServiceRequest: {"occurrenceDateTime", "occurrencePeriod"}}
+
+
+def dated() -> Iterator[tuple[type, str]]:
+    for kind in r.AboutPatient.__args__:
+        names = set(kind.__struct_fields__) - NOT_WHEN_KNOWN - PLANS.get(kind, set())
+        yield from ((kind, name) for name in sorted(names) if DATES.search(name))
+
+
+@pytest.mark.parametrize("kind, name", list(dated()), ids=lambda v: getattr(v, "__name__", v))
+def test_every_date_that_is_read_can_hide_what_came_later(kind: type, name: str) -> None:
+    """A date that the readers learn has to be known here as well."""
+    tomorrow = "2026-11-02"
+    value = r.Period(start=tomorrow) if "eriod" in name else tomorrow
+    entry = r.Entry(resource=kind(**{name: value}))
+    assert list(as_then([entry], Moment(date(2026, 11, 2)))) == [entry]
+    assert list(as_then([entry], Moment(date(2026, 11, 1)))) == []
+
+
+def test_stay_of_r5_had_not_ended_before_its_end() -> None:
+    stayed = r.Encounter(status="completed", actualPeriod=r.Period("2026-10-01", "2026-10-20"))
+    (then,) = as_then([r.Entry(resource=stayed)], Moment(date(2026, 10, 10)))
+    assert then.resource == r.Encounter(status="in-progress", period=r.Period("2026-10-01"))
 
 
 def test_every_type_that_is_read_reaches_the_reader() -> None:

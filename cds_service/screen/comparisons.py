@@ -60,8 +60,11 @@ def silences(plan: Plan, book: Rulebook, policy: PolicyTally, name: str) -> Sect
     slugs = sorted(policy.silences, key=lambda s: (-policy.silences[s], s))
     times = shown([policy.silences[s] for s in slugs], plan.suppress_below)
     rows = [(book.situations[s].title, s, n) for s, n in zip(slugs, times, strict=True)]
+    shadow = sorted(policy.shadow)
+    hidden = shown([policy.shadow[s] for s in shadow], plan.suppress_below)
     rows += [
-        (book.situations[s].title, f"{s} (in shadow)", n) for s, n in sorted(policy.shadow.items())
+        (book.situations[s].title, f"{s} (in shadow)", n)
+        for s, n in zip(shadow, hidden, strict=True)
     ]
     return Section(
         f"Why nothing was said{name}",

@@ -73,8 +73,8 @@ def _instant(text: str | None) -> datetime | None:
     return found if found.tzinfo is not None else None
 
 
-def _start(period: r.Period | None) -> str | None:
-    return period.start if period else None
+def _start(*periods: r.Period | None) -> str | None:
+    return next((p.start for p in periods if p and p.start), None)
 
 
 def _result_came(result: r.Observation) -> str | None:
@@ -90,11 +90,17 @@ _KNOWN_FROM: dict[type, Callable[[Any], str | None]] = {
         m.dateAsserted or m.effectiveDateTime or _start(m.effectivePeriod)
     ),
     r.MedicationRequest: lambda m: m.authoredOn,
-    r.MedicationAdministration: lambda m: m.effectiveDateTime or _start(m.effectivePeriod),
+    r.MedicationAdministration: lambda m: (
+        m.effectiveDateTime or m.occurenceDateTime or _start(m.effectivePeriod, m.occurencePeriod)
+    ),
     r.MedicationDispense: lambda m: m.whenHandedOver or m.whenPrepared,
-    r.Condition: lambda c: c.recordedDate or c.onsetDateTime or _start(c.onsetPeriod),
-    r.Procedure: lambda p: p.performedDateTime or _start(p.performedPeriod),
-    r.Encounter: lambda e: _start(e.period),
+    r.Condition: lambda c: (
+        c.recordedDate or c.assertedDate or c.onsetDateTime or _start(c.onsetPeriod)
+    ),
+    r.Procedure: lambda p: (
+        p.performedDateTime or p.occurrenceDateTime or _start(p.performedPeriod, p.occurrencePeriod)
+    ),
+    r.Encounter: lambda e: _start(e.period, e.actualPeriod),
     r.ServiceRequest: lambda s: s.authoredOn,
 }
 """From when on an entry could be seen: when it was recorded, else when what it says took place."""
@@ -118,10 +124,12 @@ def _condition(condition: r.Condition, moment: Moment) -> r.Condition:
 
 
 def _encounter(encounter: r.Encounter, moment: Moment) -> r.Encounter:
-    period = encounter.period
+    period = encounter.period or encounter.actualPeriod
     if period is None or not is_later(period.end, moment):
         return encounter
-    return msgspec.structs.replace(encounter, status="in-progress", period=r.Period(period.start))
+    return msgspec.structs.replace(
+        encounter, status="in-progress", period=r.Period(period.start), actualPeriod=None
+    )
 
 
 _REOPENED: dict[type, Callable[[Any, Moment], Any]] = {

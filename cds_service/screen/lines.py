@@ -12,7 +12,7 @@ import msgspec
 from cds_service.fhir import resources as r
 from cds_service.fhir.bundles import UNREADABLE, decode
 from cds_service.fhir.chart import ChartReader
-from cds_service.fhir.medications import MedicationReader
+from cds_service.fhir.medications import MedicationReader, drug_of
 from cds_service.fhir.reader import ReadingAids
 from cds_service.fhir.references import FHIR_ID, Referred, without_version
 from cds_service.fhir.resources import NOTHING
@@ -159,7 +159,10 @@ class LineReader:
         if not isinstance(use, r.MedicationUse):
             return self._own(head, line, "resource")
         known = self._recognised(use)
-        target = use.medicationReference.reference or "" if use.medicationReference else ""
+        _, reference = drug_of(use)
+        if reference is None:
+            return self._own(head, line, "resource") if known else _NONE
+        target = reference.reference or ""
         refers = without_version(target).rsplit("/", 1)[-1]
         usable = FHIR_ID.fullmatch(refers) and not target.startswith("#")
         named = refers if usable else ""

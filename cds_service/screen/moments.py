@@ -61,7 +61,8 @@ def _encounters(chart: Chart) -> Iterator[Moment]:
         encounter = entry.resource
         if not isinstance(encounter, r.Encounter) or normal(encounter.status) in _NO_VISIT:
             continue
-        moment = Moment.of(encounter.period.start if encounter.period else None)
+        period = encounter.period or encounter.actualPeriod
+        moment = Moment.of(period.start if period else None)
         if moment is None or (encounter.id is not None and encounter.id in seen):
             continue
         seen.add(encounter.id)
@@ -132,8 +133,8 @@ class _Antiresorptives:
     def ordered(self, resource: object) -> bool:
         if isinstance(resource, r.MedicationRequest):
             found = self._medications.recognise(resource)
-        elif isinstance(resource, r.ServiceRequest) and resource.code:
-            found = self._aids.drugs.by_codes(resource.code.coding or ())
+        elif isinstance(resource, r.ServiceRequest) and resource.ordered:
+            found = self._aids.drugs.by_codes(resource.ordered.coding or ())
         else:
             return False
         return found is not None and self._aids.drugs[found.drug].is_antiresorptive
