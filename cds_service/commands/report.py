@@ -15,7 +15,8 @@ from cds_service.commands.db import reached
 from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
 from cds_service.database.history import History, history
 from cds_service.database.schema import make_ready
-from cds_service.report import Cell, Report, Section
+from cds_service.html_report import Cell
+from cds_service.report import Report, Section
 from cds_service.report.page import page
 from cds_service.report.sections import report as report_on
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
+from cds_service.html_report import Part
 from cds_service.rulebook import Rulebook
+from cds_service.screen.numbers import figure
 from cds_service.screen.plan import Plan
-from cds_service.screen.section import Section, figure
 from cds_service.screen.suppression import shown
 from cds_service.screen.tally import PolicyTally, Tally
 
 
-def naive(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Section:
+def naive(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Part:
     """ALP alerts of the naive rule beside the cards."""
     names = ["naive rule", *(f"policy {b.policy.version}" for b in books)]
     alerts = [counts.naive_alerts, *(p.all_cards for p in counts.policies)]
@@ -27,7 +28,7 @@ def naive(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Section:
         f" {counts.alp_with_limit:,} with a printed limit.{none}"
     )
     bar = {"type": "bar", "x": names, "y": [c or 0 for c in cards], "name": "alerts or cards"}
-    return Section(
+    return Part(
         "Against the naive rule",
         text,
         ("Rule", "Alerts or cards", "Patients"),
@@ -36,7 +37,7 @@ def naive(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Section:
     )
 
 
-def changes(plan: Plan, counts: Tally) -> Section:
+def changes(plan: Plan, counts: Tally) -> Part:
     """Who gains and who loses a card under the second policy."""
     keys = sorted(counts.changes, key=lambda k: (k[0], -counts.changes[k], str(k)))
     patients = shown([counts.changes[k] for k in keys], plan.suppress_below)
@@ -45,7 +46,7 @@ def changes(plan: Plan, counts: Tally) -> Section:
         [sum(counts.changes[k] for k in keys if k[0] == c) for c in kinds], plan.suppress_below
     )
     bar = {"type": "bar", "x": list(kinds), "y": [t or 0 for t in totals], "name": "patients"}
-    return Section(
+    return Part(
         "Policy A against policy B",
         "Patients with a card under one of the two at least. A gains row has a card under B alone, a"
         " loses row under A alone. The worklist gives the reason for each patient.",
@@ -55,7 +56,7 @@ def changes(plan: Plan, counts: Tally) -> Section:
     )
 
 
-def silences(plan: Plan, book: Rulebook, policy: PolicyTally, name: str) -> Section:
+def silences(plan: Plan, book: Rulebook, policy: PolicyTally, name: str) -> Part:
     """Which silence decided how often."""
     slugs = sorted(policy.silences, key=lambda s: (-policy.silences[s], s))
     times = shown([policy.silences[s] for s in slugs], plan.suppress_below)
@@ -66,7 +67,7 @@ def silences(plan: Plan, book: Rulebook, policy: PolicyTally, name: str) -> Sect
         (book.situations[s].title, f"{s} (in shadow)", n)
         for s, n in zip(shadow, hidden, strict=True)
     ]
-    return Section(
+    return Part(
         f"Why nothing was said{name}",
         "How often each silence decided. Silence is no reassurance: the sensitivity of the rules is"
         " unknown.",

@@ -1,44 +1,26 @@
-"""The report: one HTML file that needs nothing else, with a plain table under each plot."""
+"""The report on a population: one HTML file."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib import resources
-from string import Template
 from typing import Any
 
+from cds_service.html_report import Frame, Part, page, table
 from cds_service.screen.plan import Plan
-from cds_service.screen.section import Cell, Section
 
 _AT = {
     "encounter": "the chart opened at the start of each encounter",
     "alp": "the chart opened when each ALP result came",
 }
+_CAUTION = (
+    "Advisory, for licensed clinicians. No clinician has signed the model off. A card is no diagnosis,"
+    " and silence is no reassurance."
+)
 
 
-def report(plan: Plan, parts: Sequence[Section], run: Mapping[str, Any]) -> Iterator[bytes]:
-    """The file in pieces: the plotting library alone is some megabytes."""
-    page = Template((resources.files("cds_service.screen") / "report.html").read_text("utf-8"))
-    figures = {f"plot-{n}": p.figure for n, p in enumerate(parts) if p.figure is not None}
-    before, after = page.safe_substitute(
-        title=escape(_title(plan)),
-        question=escape(_question(plan)),
-        sections="\n".join(_section(n, part) for n, part in enumerate(parts)),
-        provenance=_provenance(run),
-        # Within a script element only `<` could end the text early.
-        figures=json.dumps(figures).replace("<", "\\u003c"),
-    ).split("$plotly")
-    yield before.encode()
-    yield from _plotly()
-    yield after.encode()
-
-
-def _plotly() -> Iterator[bytes]:
-    # Only the script that the package carries is used: importing plotly itself would cost memory.
-    library = resources.files("plotly") / "package_data" / "plotly.min.js"
-    with library.open("rb") as lines:
-        for line in lines:
-            yield line.replace(b"</script", b"<\\/script")
+def report(plan: Plan, parts: Sequence[Part], run: Mapping[str, Any]) -> Iterator[bytes]:
+    """The file in pieces."""
+    frame = Frame(_title(plan), (_question(plan),), _CAUTION, "not shown", _provenance(run))
+    return page(frame, parts)
 
 
 def _title(plan: Plan) -> str:
@@ -66,51 +48,6 @@ def _question(plan: Plan) -> str:
     )
 
 
-def _section(number: int, part: Section) -> str:
-    plot = ""
-    if part.figure is not None:
-        label = escape(
-            f"{part.title}: bar chart; the table below holds the same numbers", quote=True
-        )
-        plot = f'<div class="plot" id="plot-{number}" role="img" aria-label="{label}"></div>'
-    return (
-        f'<section aria-labelledby="part-{number}">'
-        f'<h2 id="part-{number}">{escape(part.title)}</h2><p>{escape(part.text)}</p>{plot}'
-        f"{_table(part.title, part.head, part.rows)}</section>"
-    )
-
-
-def _table(caption: str, head: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> str:
-    if not rows:
-        return '<p class="note">Nothing to count.</p>'
-    numeric = [any(isinstance(r[n], int | float) for r in rows) for n in range(len(head))]
-    heads = "".join(
-        f'<th scope="col"{" class=n" if n else ""}>{escape(h)}</th>'
-        for h, n in zip(head, numeric, strict=True)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{' class=n' if n else ''}>{_cell(c)}</td>"
-            for c, n in zip(row, numeric, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _cell(cell: Cell) -> str:
-    if cell is None:
-        return "not shown"
-    if isinstance(cell, float):
-        return f"{cell:,.2f}"
-    return f"{cell:,}" if isinstance(cell, int) else escape(cell)
-
-
 def _provenance(run: Mapping[str, Any]) -> str:
     counts = run["counts"]
     rows = tuple(
@@ -127,6 +64,7 @@ def _provenance(run: Mapping[str, Any]) -> str:
         for line in [*p["differs"], *(f"{s} is {w}" for s, w in p["switches"].items())]
     )
     return (
+        "<section><h2>What was read</h2>"
         f"<p>Program {escape(run['program'])}, knowledge {escape(run['knowledge'])};"
         f" {escape(versions)}.</p>"
         + (f"<ul>{differs}</ul>" if differs else "")
@@ -134,9 +72,10 @@ def _provenance(run: Mapping[str, Any]) -> str:
         f" use. Not usable: {counts['linesRejected']:,} lines, {counts['entriesUnread']:,} entries and"
         f" {counts['momentsRefused']:,} moments; {counts['patientsMissing']:,} ids whose Patient did not"
         " come. rejects.ndjson holds them with their reasons.</p>"
-        + _table(
+        + table(
             "Files read",
             ("File", "Bytes", "Kept", "Rejected", "SHA-256 (start)"),
             rows,
         )
+        + "</section>"
     )

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cds_service.html_report import Part
 from cds_service.rulebook import Rulebook
 from cds_service.screen.comparisons import changes, naive, silences
+from cds_service.screen.numbers import figure, said
 from cds_service.screen.plan import Plan
 from cds_service.screen.run_record import card_rows
-from cds_service.screen.section import Section, figure, said
 from cds_service.screen.suppression import per_thousand, shown
 from cds_service.screen.tally import PolicyTally, Tally, age_bands
 
@@ -16,7 +17,7 @@ _MOST_MONTHS = 24
 INDICATORS = ("critical", "warning", "info")
 
 
-def sections(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Iterator[Section]:
+def sections(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Iterator[Part]:
     """The parts in the order in which they are read."""
     for number, (book, policy) in enumerate(zip(books, counts.policies, strict=True)):
         name = _policy_name(number, books)
@@ -38,7 +39,7 @@ def _policy_name(number: int, books: Sequence[Rulebook]) -> str:
     return f", policy {'AB'[number]} ({books[number].policy.version})"
 
 
-def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name: str) -> Section:
+def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name: str) -> Part:
     rows = card_rows(policy, counts, plan)
     heads = {
         "per1000Encounters": "Per 1,000 encounters",
@@ -81,7 +82,7 @@ def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name:
     rate = per_thousand(total, counts.patients)
     share = "" if rate is None else f" ({rate:,} per 1,000)"
     text = f"{said(total, plan)} of {counts.patients:,} patients{share} would have had a card."
-    return Section(
+    return Part(
         f"Cards by situation and indicator{name}",
         text,
         (
@@ -98,7 +99,7 @@ def _label(book: Rulebook, row: Mapping[str, Any]) -> str:
     return f"{row['situation']}{sign}" if row["situation"] in book.situations else ""
 
 
-def _months(plan: Plan, policy: PolicyTally, name: str) -> Section:
+def _months(plan: Plan, policy: PolicyTally, name: str) -> Part:
     unit, months = spans(plan)
     counted: Counter[tuple[str, str]] = Counter()
     for (month, key), cards in policy.by_month.items():
@@ -116,7 +117,7 @@ def _months(plan: Plan, policy: PolicyTally, name: str) -> Section:
         "yaxis": {"title": {"text": "cards"}},
         "xaxis": {"type": "category", "title": {"text": unit}},
     }
-    return Section(
+    return Part(
         f"Cards by {unit}{name}",
         f"A first {unit} stands out when nothing was shown before: old findings all come at once.",
         (unit.capitalize(), *INDICATORS),
@@ -135,7 +136,7 @@ def spans(plan: Plan) -> tuple[str, list[str]]:
     return "month", [f"{first.year + n // 12:04d}-{n % 12 + 1:02d}" for n in starts]
 
 
-def _repeats(plan: Plan, policy: PolicyTally, name: str) -> Section:
+def _repeats(plan: Plan, policy: PolicyTally, name: str) -> Part:
     numbers = sorted(n for n in policy.cards_a_patient if n)
     patients = shown([policy.cards_a_patient[n] for n in numbers], plan.suppress_below)
     labels = [f"{n} or more" if n == 5 else str(n) for n in numbers]
@@ -151,7 +152,7 @@ def _repeats(plan: Plan, policy: PolicyTally, name: str) -> Section:
         "xaxis": {"type": "category", "title": {"text": "times that a card was shown"}},
         "yaxis": {"title": {"text": "patients"}},
     }
-    return Section(
+    return Part(
         f"How often again{name}",
         f"Cards for a situation already shown for the same patient: {said(again, plan).lower()}.{snooze}",
         ("Times shown", "Patients"),
@@ -160,7 +161,7 @@ def _repeats(plan: Plan, policy: PolicyTally, name: str) -> Section:
     )
 
 
-def _groups(plan: Plan, policy: PolicyTally, counts: Tally, name: str) -> Section:
+def _groups(plan: Plan, policy: PolicyTally, counts: Tally, name: str) -> Part:
     bands = [b for b in age_bands() if any(key[1] == b for key in counts.by_group)]
     sexes = sorted({sex for sex, _ in counts.by_group})
     keys = [(sex, band) for sex in sexes for band in bands if counts.by_group[sex, band]]
@@ -184,7 +185,7 @@ def _groups(plan: Plan, policy: PolicyTally, counts: Tally, name: str) -> Sectio
         "xaxis": {"type": "category", "title": {"text": "age in years"}},
         "yaxis": {"title": {"text": "patients with a card, per 1,000"}},
     }
-    return Section(
+    return Part(
         f"By age and sex{name}",
         "Sex is the administrative gender on record. Few patients in a group make its rate uncertain.",
         ("Sex", "Age", "Patients", "With a card", "Per 1,000"),

@@ -1,25 +1,9 @@
-"""One part of the report, and how its numbers are said."""
+"""How the numbers of a part of the report are said and drawn."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from cds_service.screen.plan import Plan
-
-Cell = str | int | float | None
-
-
-class Section(msgspec.Struct, frozen=True):
-    """One part of the report."""
-
-    title: str
-    text: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    """None stands for a count that is not shown."""
-    figure: Mapping[str, Any] | None = None
-    """A plotly figure; None where there is nothing to see."""
 
 
 def said(number: float | None, plan: Plan) -> str:
