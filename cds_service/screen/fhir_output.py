@@ -1,12 +1,10 @@
-"""The result as FHIR R4: a MeasureReport of the counts and a List of the patients, validated."""
+"""The result as FHIR R4, yet to be validated: a MeasureReport of the counts and a List of the patients."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from fhir.resources.R4B.list import List
-from fhir.resources.R4B.measurereport import MeasureReport
 
 from cds_service.rulebook import Rulebook
 from cds_service.screen.plan import Plan
@@ -21,10 +19,10 @@ LONGEST_LIST = 10_000
 Json = dict[str, Any]
 
 
-def measure_report(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> str:
+def measure_report(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Json:
     """How many patients had a card, by policy, hook, situation and indicator."""
     first, last = plan.period
-    resource: Json = {
+    return {
         "resourceType": "MeasureReport",
         "status": "complete",
         "type": "summary",
@@ -35,10 +33,9 @@ def measure_report(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> str:
             for book, policy in zip(books, counts.policies, strict=True)
         ],
     }
-    return MeasureReport(**resource).model_dump_json(indent=1) + "\n"
 
 
-def patient_list(plan: Plan, book: Rulebook, worklist: Path) -> str:
+def patient_list(plan: Plan, book: Rulebook, worklist: Path) -> Json:
     """The worklist of the first policy as a List, the most urgent first."""
     with duckdb.connect(config={"threads": 1}) as connection:
         found = connection.execute(
@@ -63,7 +60,7 @@ def patient_list(plan: Plan, book: Rulebook, worklist: Path) -> str:
     }
     entries = list(_entries(found, book))
     resource |= {"entry": entries} if entries else {"emptyReason": {"text": "nobody has a card"}}
-    return List(**resource).model_dump_json(indent=1) + "\n"
+    return resource
 
 
 def _entries(found: Iterable[tuple[str, str, str]], book: Rulebook) -> Iterable[Json]:

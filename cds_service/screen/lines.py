@@ -96,7 +96,8 @@ class LineReader:
         if line.endswith(b"\r"):
             line = line[:-1]
         try:
-            line.decode()  # msgspec skips strings that nobody reads, bad UTF-8 and all
+            if not line.isascii():
+                line.decode()  # msgspec skips strings that nobody reads, bad UTF-8 and all
             head = _head.decode(line)
         except UNREADABLE as error:
             return (Reject(_reason(error), line),)
@@ -195,9 +196,7 @@ class LineReader:
 
 def on_one_line(line: bytes) -> bytes:
     """JSON strings hold no line ends, so a space may stand for one."""
-    if b"\n" in line or b"\r" in line:
-        return line.replace(b"\r", b" ").replace(b"\n", b" ").strip()
-    return line
+    return line.replace(b"\n", b" ").strip() if b"\n" in line else line
 
 
 def _resource(line: bytes) -> r.AnyResource | None:

@@ -8,6 +8,8 @@ from typing import BinaryIO
 import msgspec
 
 from cds_service.rulebook import Rulebook
+from cds_service.screen.fhir_check import validated
+from cds_service.screen.fhir_output import measure_report, patient_list
 from cds_service.screen.plan import Plan
 from cds_service.screen.report import report
 from cds_service.screen.results import Results
@@ -46,17 +48,16 @@ def write_outputs(
     work: Path,
 ) -> Tally:
     """Write every file where `publish` takes it from."""
-    # The validating models take memory that asking had better have; they are needed only here.
-    from cds_service.screen.fhir_output import measure_report, patient_list
-
     ready = work / _READY
     ready.mkdir(exist_ok=True)
     counts = tally(results, len(books))
     priorities = {slug: s.priority for slug, s in books[0].situations.items()}
     write_worklist(results, plan, priorities, ready, work)
     write_explanations(results, ready / "explanations.ndjson")
-    _write(ready / "measure-report.json", [measure_report(plan, books, counts)])
-    _write(ready / "list.json", [patient_list(plan, books[0], ready / "worklist.parquet")])
+    ranked = patient_list(plan, books[0], ready / "worklist.parquet")
+    measured, listed = validated([measure_report(plan, books, counts), ranked])
+    _write(ready / "measure-report.json", [measured])
+    _write(ready / "list.json", [listed])
     missing = _write_rejects(ready / "rejects.ndjson", read.rejects, results)
     run = run_record(plan, books, read.inputs, counts, missing)
     parts = list(sections(plan, books, counts))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-BATCH_PATIENTS = 2000
+BATCH_PATIENTS = 500
 
 
 class Answer(msgspec.Struct, frozen=True):
