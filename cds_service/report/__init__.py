@@ -1,4 +1,4 @@
-"""The report for a quality committee: cards shown, and what clinicians made of them."""
+"""The report for a quality committee: cards shown, what clinicians made of them, and a forecast of them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +20,8 @@ class Plot(msgspec.Struct, frozen=True):
     series: Sequence[tuple[str, Sequence[float | None]]]
     upright: bool = False
     counts: str = "cards"
+    stacked: bool = True
+    """Otherwise the series stand side by side."""
 
 
 class Section(msgspec.Struct, frozen=True):

@@ -51,9 +51,9 @@ def _figure(plot: Plot) -> dict[str, Any]:
         f"{across}axis": {
             "title": {"text": plot.counts},
             "rangemode": "tozero",
-            "tickformat": ",d",
+            "tickformat": ",d" if plot.stacked else ",",
         },
-        "barmode": "stack",
+        "barmode": "stack" if plot.stacked else "group",
         "bargap": 0.25,
         "uniformtext": {"minsize": 10, "mode": "hide"},
         "height": 360 if plot.upright else _AXIS_PIXELS + _BAR_PIXELS * len(labels),

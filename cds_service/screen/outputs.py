@@ -13,13 +13,12 @@ from cds_service.screen.fhir_output import measure_report, patient_list
 from cds_service.screen.plan import Plan
 from cds_service.screen.report import report
 from cds_service.screen.results import Results
-from cds_service.screen.run_record import Input, run_record
+from cds_service.screen.run_record import RUN_RECORD, Input, run_record
 from cds_service.screen.sections import sections
 from cds_service.screen.tally import Tally, tally
 from cds_service.screen.worklist import write_explanations, write_worklist
 
 _READY = "outputs"
-RUN_RECORD = "run.json"
 FILES = (
     "worklist.csv",
     "worklist.parquet",

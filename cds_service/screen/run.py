@@ -12,11 +12,12 @@ from cds_service import rulebook
 from cds_service.rulebook import Rulebook
 from cds_service.screen.grouping import count_patients, patient_lines
 from cds_service.screen.lines import LineReader
-from cds_service.screen.outputs import RUN_RECORD, Read, publish, write_outputs
+from cds_service.screen.outputs import Read, publish, write_outputs
 from cds_service.screen.patient import Asker, reading_aids
 from cds_service.screen.plan import Plan, ScreenError
 from cds_service.screen.progress import step
 from cds_service.screen.results import BATCH_PATIENTS, Missing, PatientResult, Results
+from cds_service.screen.run_record import RUN_RECORD
 from cds_service.screen.sieve import Sieve
 from cds_service.screen.sources import Source, found
 from cds_service.screen.spool import Spool

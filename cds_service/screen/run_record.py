@@ -14,6 +14,7 @@ from cds_service.screen.suppression import per_thousand, shown
 from cds_service.screen.tally import CardKey, PolicyTally, Tally
 
 FORMAT = 1
+RUN_RECORD = "run.json"
 _SIGN = "order-sign"
 
 
