@@ -44,7 +44,7 @@ class Sieve:
         """What matters in a block of whole lines."""
         if not block.endswith(b"\n"):
             block += b"\n"
-        marks = self._marks(block)
+        marks = self.marks(block)
         if block[:1] != b"{" or any(self._odd[p] for _, p in marks):
             yield from self._line_by_line(block)
             return
@@ -72,11 +72,11 @@ class Sieve:
             if not (line.startswith(b"{") and line.endswith(b"}")):
                 yield Reject("not a JSON object on one line: cut off or damaged", line)
                 continue
-            marks = [p for _, p in self._marks(line)]
+            marks = [p for _, p in self.marks(line)]
             if marks:
                 yield from self._reader.read(line, late=all(self._late[p] for p in marks))
 
-    def _marks(self, block: bytes) -> list[tuple[int, int]]:
+    def marks(self, block: bytes) -> list[tuple[int, int]]:
         """(end, pattern) of everything found, in the order of the bytes."""
         self._found = []
         self._database.scan(block, match_event_handler=self._note, scratch=self._scratch)
