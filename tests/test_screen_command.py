@@ -350,3 +350,23 @@ def test_progress_is_on_standard_error_alone(source: Path, tmp_path: Path) -> No
         env={**os.environ, "FORCE_COLOR": "1"},
     )
     assert ran.stdout.count("\n") == 1
+
+
+def test_small_count_in_shadow_is_not_shown_either(source: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "shadow.toml"
+    policy.write_text('version = "shadow"\n[situations]\npersistent-low-alp = "shadow"\n')
+    hidden = ["--policy", policy, "--suppress-below", 5]
+    assert run(source, *AS_OF, *hidden, "--output", tmp_path / "out")[0] == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<td>persistent-low-alp (in shadow)</td><td>not shown</td>" in page
+
+
+def test_screening_carries_no_web_server_and_no_validation_in_memory(
+    source: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import sys; from cds_service.cli import main; main(sys.argv[1:], standalone_mode=False);"
+        "sys.exit(' '.join({'flask', 'sqlalchemy', 'requests', 'fhir'} & set(sys.modules)) or None)"
+    )
+    words = ["screen", source, *AS_OF, "--output", tmp_path / "out"]
+    subprocess.run([sys.executable, "-c", program, *map(str, words)], check=True)
