@@ -14,11 +14,12 @@ ENV PATH=/opt/cds/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001
 EXPOSE 8000
 
-# Discovery answers only once knowledge and policy have been read and found whole. The empty
+# It answers only once knowledge and policy have been read and found whole. The empty
 # ProxyHandler keeps a proxy of the site out of a call to ourselves.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", \
-  "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/cds-services', timeout=4)"]
+  "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/openapi.json', timeout=4)"]
 
-# CDS_AUTH is `required` unless set, and this version cannot authenticate clients yet: the container
-# refuses to start until CDS_AUTH=off says that everyone who reaches it may call it.
+# CDS_AUTH is `required` unless set: the container refuses to start until it is given CDS_CLIENTS,
+# CDS_BASE_URL, CDS_HASH_KEY and a CDS_DATABASE_URL that it can write to. CDS_AUTH=off says that everyone
+# who reaches it may call it.
 CMD ["cds-service", "serve", "--host", "0.0.0.0", "--port", "8000", "--open-to-network"]

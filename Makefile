@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-spark format bench clean
+.PHONY: help demo test test-spark fuzz format bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +25,9 @@ test: $(READY) ## check format, lint, types, imports, and run every test
 test-spark: $(READY) ## install PySpark and compare the two engines of screening
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev,spark]'
 	$(BIN)/python -m pytest -q tests/test_screen_spark.py
+
+fuzz: $(READY) ## fuzz the service for some minutes, from its OpenAPI document and broken charts
+	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q -n 2 tests/test_fuzz.py
 
 format: $(READY) ## format the code and mend what lint can mend
 	$(BIN)/ruff format .

@@ -1,7 +1,7 @@
 """The application: one straight way from a call to its cards.
 
 POST /cds-services/<id>
-   │ web.services      read JSON                                             → HookRequest
+   │ web.services      who calls? read JSON                                  → HookRequest
    │ gathering         fhir.prefetch: satisfied? null? OperationOutcome? omitted, so
    │                   fhir.completing: searched for, where a row needs it; or 412       → resources
    │ fhir.reader       FHIR → facts, one entry at a time; names what it cannot read → PatientRecord
@@ -16,31 +16,36 @@ import secrets
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
-import msgspec
 from flask import Flask
 
 from cds_service import guidance
-from cds_service.clients import OPEN
 from cds_service.settings import Settings
-from cds_service.web import feedback, problems, services
+from cds_service.web import description, feedback, problems, services, trust
+from cds_service.web.access import caller
 
 
 def create_app(settings: Settings, *, today: Callable[[], date] | None = None) -> Flask:
     """A Flask application. `today` is the clock; tests and the demo give their own.
 
-    Raises KnowledgeError when the knowledge or the site policy is wrong.
+    Raises KnowledgeError when the knowledge, the site policy, settings or clients are wrong.
     """
+    trusted = trust.trusted_clients(settings)
     key = settings.hash_key or secrets.token_bytes(32)
     advisor, store = guidance.start_with_memory(settings, key)
-    open_client = msgspec.structs.replace(OPEN, fhir_servers=settings.fhir_servers)
     app = Flask("cds_service", static_folder=None)
     # One byte more than is accepted: a body without a length is cut off there, and shows it.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.url_map.merge_slashes = False
+    trust.install(app, settings, trusted, key, store.engine)
+    app.register_blueprint(description.blueprint())
     app.register_blueprint(
-        services.blueprint(advisor, lambda: open_client, today or _today, settings.max_body_bytes)
+        services.blueprint(
+            advisor, caller, today or _today, settings.max_body_bytes, settings.max_entries
+        )
     )
-    app.register_blueprint(feedback.blueprint(store, lambda: open_client, settings.max_body_bytes))
+    app.register_blueprint(
+        feedback.blueprint(store, caller, settings.max_body_bytes, settings.max_entries)
+    )
     app.extensions["feedback_store"] = store
     problems.install(app)
     return app

@@ -34,7 +34,7 @@ class _OnDemand(MutableMapping[str, click.Command]):
 
 
 _COMMANDS = _OnDemand(
-    *("serve", "demo", "evaluate", "check", "db", "fire", "load", "report", "screen")
+    *("serve", "demo", "evaluate", "check", "db", "fire", "load", "report", "screen", "client")
 )
 
 

@@ -5,12 +5,15 @@ knowledge (the program refuses to start). No refusal is ever turned into an empt
 
     ServiceError
     ├── RequestError            400  the call cannot be understood
+    │   ├── Unauthorized        401
     │   ├── UnknownService      404
     │   ├── MethodNotAllowed    405
     │   ├── BodyTooLarge        413
-    │   └── UnsupportedMedia    415
+    │   ├── UnsupportedMedia    415
+    │   └── TooManyCalls        429
     ├── DataUnavailable         412  required data neither came nor can be had
-    ├── MemoryUnavailable       503  feedback cannot be kept just now
+    ├── Unavailable             503  cannot be answered now; the same call may go through later
+    │   └── MemoryUnavailable        feedback cannot be kept just now
     └── InternalFailure         500  our own fault; says nothing of its cause
     KnowledgeError                   words, codes or policy are wrong: refuse to start
 """
@@ -43,6 +46,22 @@ class RequestError(ServiceError):
 
     status = HTTPStatus.BAD_REQUEST
     issue_code = "invalid"
+
+
+class Unauthorized(RequestError):
+    """Nobody that this service trusts. The caller is not told why; `reason` is for the log."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    issue_code = "login"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("A CDS Hooks client token that this service accepts is needed.")
+        self.reason = reason
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 9110 asks for `WWW-Authenticate` with every 401; it says nothing of the reason."""
+        return {"WWW-Authenticate": "Bearer"}
 
 
 class UnknownService(RequestError):
@@ -82,6 +101,22 @@ class UnsupportedMedia(RequestError):
     issue_code = "not-supported"
 
 
+class TooManyCalls(RequestError):
+    """The client has used up its calls of this minute."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    issue_code = "throttled"
+
+    def __init__(self, diagnostics: str, *, retry_seconds: int) -> None:
+        super().__init__(diagnostics)
+        self.retry_seconds = retry_seconds
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """When to come again."""
+        return {"Retry-After": str(self.retry_seconds)}
+
+
 class DataUnavailable(ServiceError):
     """Required data did not come with the call and cannot be had: 412, never an empty answer."""
 
@@ -89,16 +124,27 @@ class DataUnavailable(ServiceError):
     issue_code = "processing"
 
 
-class MemoryUnavailable(ServiceError):
-    """The database did not take the feedback: nothing of the call was promised; send it again."""
+class Unavailable(ServiceError):
+    """What is needed to answer is not there at the moment: a free place, the database, a key server."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     issue_code = "transient"
 
+    def __init__(self, diagnostics: str, *, retry_seconds: int = 5) -> None:
+        super().__init__(diagnostics)
+        self.retry_seconds = retry_seconds
+
     @property
     def headers(self) -> Mapping[str, str]:
-        """When to try again, in seconds."""
-        return {"Retry-After": "30"}
+        """When to come again."""
+        return {"Retry-After": str(self.retry_seconds)}
+
+
+class MemoryUnavailable(Unavailable):
+    """The database did not take the feedback: nothing of the call was promised; send it again."""
+
+    def __init__(self, diagnostics: str) -> None:
+        super().__init__(diagnostics, retry_seconds=30)
 
 
 class InternalFailure(ServiceError):

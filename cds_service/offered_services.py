@@ -66,20 +66,27 @@ SERVICES = {
 }
 
 
-def discovery(terminology: Terminology) -> dict[str, Any]:
-    """The answer of `GET /cds-services`."""
+def discovery(terminology: Terminology, *, strict: bool = False) -> dict[str, Any]:
+    """The answer of `GET /cds-services`.
+
+    `strict`: for clients that refuse members which CDS Hooks 1.0 did not have.
+    """
+    return {"services": [_described(s, terminology, strict=strict) for s in SERVICES.values()]}
+
+
+def _described(service: Service, terminology: Terminology, *, strict: bool) -> dict[str, Any]:
+    since_1_0 = {
+        "hook": service.hook,
+        "title": service.title,
+        "description": service.description,
+        "id": service.id,
+        "prefetch": templates(terminology),
+    }
+    if strict:
+        return since_1_0
     return {
-        "services": [
-            {
-                "hook": service.hook,
-                "title": service.title,
-                "description": service.description,
-                "id": service.id,
-                "prefetch": templates(terminology),
-                "usageRequirements": _USAGE,
-                "version": SPECIFICATION,
-                "hookVersion": service.hook_version,
-            }
-            for service in SERVICES.values()
-        ]
+        **since_1_0,
+        "usageRequirements": _USAGE,
+        "version": SPECIFICATION,
+        "hookVersion": service.hook_version,
     }

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cds_service.addresses import HTTPS_URL, ORIGIN, is_https_url, is_origin
 from cds_service.bases import read_entries
 from cds_service.errors import KnowledgeError
 
@@ -22,6 +23,10 @@ class Settings(msgspec.Struct, frozen=True):
     """The settings in force."""
 
     auth: Auth = "required"
+    base_url: str | None = None
+    """Without a slash at its end."""
+    clients: Path | None = None
+    cors_origins: tuple[str, ...] = ()
     policy: Path | None = None
     canonical_url: str = "https://low-alp-cds.example"
     database_url: str = "sqlite:///low-alp-cds.sqlite3"
@@ -33,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True):
     fhir_budget: float = 6.0
     """Seconds."""
     max_body_bytes: int = 10_485_760
+    max_entries: int = 20_000
+    max_concurrent: int = 64
     log_level: str = "INFO"
 
 
@@ -100,10 +107,26 @@ def _key(text: str) -> bytes | None:
     return text.encode() or None
 
 
-def _bytes(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1024 <= int(text[:12]) <= _LARGEST_BODY:
-        raise ValueError(f"a number from 1024 to {_LARGEST_BODY}")
-    return int(text)
+def _base(text: str) -> str | None:
+    if text and not is_https_url(text):
+        raise ValueError(HTTPS_URL)
+    return text.rstrip("/") or None
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
+    if not all(map(is_origin, origins)):
+        raise ValueError(f"a comma list, each {ORIGIN}")
+    return origins
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
+            raise ValueError(f"a number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
 def _seconds(text: str) -> float:
@@ -128,8 +151,26 @@ SETTINGS = (
         "auth",
         "required",
         _auth,
-        "`required` or `off`. Client authentication is not built yet: `required` refuses to serve,"
-        " `off` serves on loopback only, unless `serve --open-to-network` says otherwise",
+        "`required`: every call needs the token of a client in `CDS_CLIENTS`, and `CDS_BASE_URL` and"
+        " `CDS_HASH_KEY` are needed too. `off`: whoever reaches it may call; on loopback only, unless"
+        " `serve --open-to-network` says otherwise",
+    ),
+    Setting(
+        "CDS_BASE_URL",
+        "base_url",
+        "",
+        _base,
+        "public address of the service, as clients call it, without `/cds-services`; https, or http on"
+        " loopback. Tokens are made for it",
+    ),
+    Setting("CDS_CLIENTS", "clients", "", _path, "path of the TOML of trusted clients"),
+    Setting(
+        "CDS_CORS_ORIGINS",
+        "cors_origins",
+        "",
+        _origins,
+        "comma list of origins of web pages that may call while `CDS_AUTH` is `off`; otherwise each"
+        " client has its own",
     ),
     Setting(
         "CDS_POLICY",
@@ -189,8 +230,23 @@ SETTINGS = (
         "CDS_MAX_BODY_BYTES",
         "max_body_bytes",
         "10485760",
-        _bytes,
+        _number(1024, _LARGEST_BODY),
         "largest request body, in bytes; a longer one is 413",
+    ),
+    Setting(
+        "CDS_MAX_ENTRIES",
+        "max_entries",
+        "20000",
+        _number(100, 1_000_000),
+        "most resources in one call; more are 413",
+    ),
+    Setting(
+        "CDS_MAX_CONCURRENT",
+        "max_concurrent",
+        "64",
+        _number(1, 4096),
+        "most calls that one worker process answers at once, and no more than it has threads; more are 503."
+        " With several clients, one may have three quarters of them",
     ),
     Setting("CDS_LOG_LEVEL", "log_level", "INFO", _level, "`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
 )

@@ -1,5 +1,8 @@
 """A real service on a real port, on the reference day, shared by all tests of a worker."""
 
+import atexit
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +27,10 @@ __all__ = ["CANONICAL", "database_url", "memory", "postgresql", "shared_memory"]
 class Client:
     """An EHR that talks to the service over HTTP."""
 
-    def __init__(self, base: str, advisor: Advisor) -> None:
+    def __init__(self, base: str, advisor: Advisor, app: Any = None) -> None:
         self.base = base
         self.advisor = advisor
+        self.app = app
 
     def get(self, path: str, **options: Any) -> requests.Response:
         """GET an address of the service."""
@@ -67,6 +71,13 @@ def quickest(call: Callable[[], object]) -> float:
     return min(taken)
 
 
+def open_settings(**changes: Any) -> Settings:
+    """Authentication off, and a database of its own that ends with the tests."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Settings(auth="off", database_url=f"sqlite:///{folder}/memory.sqlite3", **changes)
+
+
 def slug(card: Json) -> str:
     """The situation of a card."""
     name: str = card["extension"]["org.low-alp-cds.situation"]
@@ -90,14 +101,13 @@ def advisor() -> Advisor:
 
 
 @pytest.fixture(scope="session")
-def service(advisor: Advisor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def service(advisor: Advisor) -> Iterator[Client]:
     """The service over HTTP, without authentication, on REFERENCE."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('service')}/memory.sqlite3"
-    app = create_app(Settings(auth="off", database_url=url), today=lambda: REFERENCE)
+    app = create_app(open_settings(), today=lambda: REFERENCE)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield Client(f"http://127.0.0.1:{server.server_port}", advisor)
+    yield Client(f"http://127.0.0.1:{server.server_port}", advisor, app)
     server.shutdown()
     thread.join()
     server.server_close()

@@ -97,7 +97,7 @@ def serving(app: Flask, advisor: Advisor) -> Iterator[Client]:
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield Client(f"http://127.0.0.1:{server.server_port}", advisor)
+    yield Client(f"http://127.0.0.1:{server.server_port}", advisor, app)
     server.shutdown()
     thread.join()
     server.server_close()

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from cds_service import app, rulebook
+from cds_service.clients_file import KEYS
 from cds_service.fhir.templates import ALP, MEDICATIONS, PATIENT, templates
 from cds_service.guidance import Advisor
 from cds_service.hooks import card
@@ -111,6 +112,12 @@ def settings() -> str:
     return _table(("Variable", "Default", "Meaning"), rows)
 
 
+def clients() -> str:
+    """Every key of a trusted client."""
+    rows = ((f"`{key}`", meaning) for key, meaning in KEYS.items())
+    return _table(("Key", "Meaning"), rows)
+
+
 def prefetch() -> str:
     """Every prefetch key with what is asked for."""
     rows = []
@@ -126,6 +133,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "situations": situations,
     "silences": silences,
     "settings": settings,
+    "clients": clients,
     "prefetch": prefetch,
 }
 

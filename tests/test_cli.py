@@ -18,8 +18,8 @@ import pytest
 import requests
 from click.testing import CliRunner, Result
 
+from cds_service.addresses import is_loopback
 from cds_service.cli import main
-from cds_service.commands.server import is_loopback
 from cds_service.rulebook.files import KNOWLEDGE, read_toml
 from cds_service.settings import SETTINGS
 from tests.charts import REFERENCE, Json, alp, bundle, dose, fixture, patient

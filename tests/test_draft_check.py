@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -51,14 +52,17 @@ def test_an_order_that_makes_no_valid_resource_stops_the_start(advisor: Advisor)
         Advisor(wrong).drafts.check()
 
 
-def test_a_started_service_does_not_carry_the_model_classes() -> None:
+def test_a_started_service_does_not_carry_the_model_classes(tmp_path: Path) -> None:
     """They would take more memory than the rest of the service."""
     program = (
         "import sys; from cds_service.app import create_app; from cds_service.settings import Settings;"
-        "create_app(Settings(auth='off'));"
+        "create_app(Settings(auth='off', database_url=sys.argv[1]));"
         "print(sorted({'fhir.resources', 'pydantic'} & set(sys.modules)))"
     )
     told = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, f"sqlite:///{tmp_path}/memory.sqlite3"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert told.stdout.strip() == "[]"

@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 from cds_service.app import create_app
 from cds_service.cli import main
 from cds_service.commands.loopback import serving
-from cds_service.settings import Settings
 from cds_service.transactions import SYSTEM, transaction
 from tests.charts import REFERENCE, fixture
+from tests.conftest import open_settings
 from tests.fetching import TOKEN
 from tests.fhir_stub import FhirStub, running
 
@@ -113,7 +113,7 @@ def test_a_running_service_is_fired_at_and_asks_the_server_itself() -> None:
     with running(FhirStub()) as stub:
         stub.token = TOKEN
         stub.store(e["resource"] for e in fixture("persistent-low-alp")["entry"])
-        settings = Settings(auth="off", fhir_servers=(stub.base,))
+        settings = open_settings(fhir_servers=(stub.base,))
         app = create_app(settings, today=lambda: REFERENCE)
         with serving(app, 0) as server:
             service = f"http://127.0.0.1:{server.server_port}/"

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from cds_service.app import create_app
 from cds_service.guidance import Advisor
-from cds_service.settings import Settings
 from tests.charts import (
     DRUGS,
     LOINC,
@@ -30,7 +29,7 @@ from tests.charts import (
     stay,
     taking,
 )
-from tests.conftest import Client, quickest, slug
+from tests.conftest import Client, open_settings, quickest, slug
 from tests.hostile import (
     ADDRESS,
     DISPENSED,
@@ -83,7 +82,7 @@ def rich(service: Client) -> Json:
 @pytest.fixture(scope="module")
 def small(advisor: Advisor) -> Iterator[Client]:
     """A service that accepts 64 KiB."""
-    app = create_app(Settings(auth="off", max_body_bytes=SMALL), today=lambda: REFERENCE)
+    app = create_app(open_settings(max_body_bytes=SMALL), today=lambda: REFERENCE)
     with serving(app, advisor) as client:
         yield client
 

@@ -18,7 +18,6 @@ from fhir.resources.R4B.servicerequest import ServiceRequest
 
 from cds_service.app import create_app
 from cds_service.guidance import Advisor
-from cds_service.settings import Settings
 from tests.charts import (
     LOINC,
     PATIENT,
@@ -29,7 +28,7 @@ from tests.charts import (
     patient,
     taking,
 )
-from tests.conftest import CANONICAL, Client, orders, slug
+from tests.conftest import CANONICAL, Client, open_settings, orders, slug
 from tests.hostile import (
     ADDRESS,
     LOW,
@@ -232,15 +231,15 @@ def test_disc_17_discovery_is_stable(service: Client) -> None:
     assert (known.status_code, known.content) == (304, b"")
 
 
-def test_disc_17_pf_2_another_process_offers_the_same(service: Client) -> None:
+def test_disc_17_pf_2_another_process_offers_the_same(service: Client, tmp_path: Path) -> None:
     """Another order of sets and dicts must not change a template: EHRs compare and cache them."""
     program = (
         "import sys; from cds_service.app import create_app; from cds_service.settings import Settings;"
-        "app = create_app(Settings(auth='off')).test_client();"
+        "app = create_app(Settings(auth='off', database_url=sys.argv[1])).test_client();"
         "sys.stdout.buffer.write(app.get('/cds-services').data)"
     )
     told = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, f"sqlite:///{tmp_path}/memory.sqlite3"],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": "4711"},
         capture_output=True,
@@ -1042,7 +1041,7 @@ def failing(advisor: Advisor) -> Iterator[Client]:
     def clock() -> date:
         raise RuntimeError(name)
 
-    with serving(create_app(Settings(auth="off"), today=clock), advisor) as client:
+    with serving(create_app(open_settings(), today=clock), advisor) as client:
         yield client
 
 

@@ -176,6 +176,17 @@ def test_every_folder_of_the_package_is_told() -> None:
     assert {f"cds_service/{f.name}/" for f in folders} <= set(CODE)
 
 
+def test_every_threat_has_a_test_that_exists() -> None:
+    named = [c for c in CODE if c.startswith("test_")]
+    defined = {
+        name
+        for path in (ROOT / "tests").glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(named) >= 16
+    assert set(named) <= defined
+
+
 def test_links_resolve() -> None:
     targets_of_links = re.findall(r"\]\(([^)\s]+)\)", PROSE)
     inside = [t for t in targets_of_links if not t.startswith("https://")]

@@ -1,10 +1,11 @@
-"""The production server: gunicorn with threads, stopped gracefully."""
+"""The production server: gunicorn with threads that no slow client can hold, stopped gracefully."""
 
 import socket
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from gunicorn.app.base import BaseApplication
+
+from cds_service.commands.patient_worker import PatientWorker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -14,7 +15,14 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     """gunicorn around one application."""
 
     def __init__(
-        self, app: "WSGIApplication", *, host: str, port: int, workers: int, threads: int
+        self,
+        app: "WSGIApplication",
+        *,
+        host: str,
+        port: int,
+        workers: int,
+        threads: int,
+        largest_body: int,
     ) -> None:
         self._app = app
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -22,7 +30,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             "bind": address,
             "workers": workers,
             "threads": threads,
-            "worker_class": "gthread",
+            "worker_class": type("Worker", (PatientWorker,), {"largest_body": largest_body}),
             "preload_app": True,
             "accesslog": None,
             "loglevel": "warning",
@@ -38,16 +46,6 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def load(self) -> "WSGIApplication":
         """The application to serve."""
         return self._app
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach that address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def can_listen(host: str, port: int) -> bool:

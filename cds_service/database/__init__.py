@@ -9,7 +9,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import Engine as Engine
+from sqlalchemy import MetaData, create_engine, event, make_url
 
 METADATA = MetaData(
     naming_convention={

@@ -15,7 +15,7 @@ _log = logging.getLogger("cds_service")
 
 
 def blueprint(
-    store: FeedbackStore, authenticate: Callable[[], Client], max_bytes: int
+    store: FeedbackStore, authenticate: Callable[[], Client], max_bytes: int, max_entries: int
 ) -> Blueprint:
     """The feedback address of each service. `authenticate` says who calls, or refuses."""
     routes = Blueprint("feedback", __name__)
@@ -26,7 +26,7 @@ def blueprint(
     def receive(service_id: str) -> Response:
         client = authenticate()
         service = offered(service_id)
-        receipt = store.keep(client.name, service.id, decode(json_body(max_bytes)))
+        receipt = store.keep(client.name, service.id, decode(json_body(max_bytes, max_entries)))
         _log.info(
             "feedback service=%s entries=%d unknown=%d",
             service.id,

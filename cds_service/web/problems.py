@@ -9,6 +9,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from cds_service import errors
+from cds_service.web import audit
 
 _log = logging.getLogger("cds_service")
 
@@ -22,7 +23,8 @@ def install(app: Flask) -> None:
 
 def refuse(error: errors.ServiceError) -> Response:
     """The HTTP answer for one of our own errors."""
-    _log.info("refused status=%d code=%s where=%s", error.status, error.issue_code, error.where)
+    reason = error.reason if isinstance(error, errors.Unauthorized) else error.issue_code
+    audit.trail().note(reason=reason, **({"where": error.where} if error.where else {}))
     return Response(
         msgspec.json.encode(errors.operation_outcome(error)),
         status=int(error.status),

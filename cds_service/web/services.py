@@ -13,6 +13,7 @@ from cds_service.guidance import Advisor, Answer
 from cds_service.hooks import card
 from cds_service.hooks.request import decode
 from cds_service.offered_services import discovery
+from cds_service.web.audit import trail
 from cds_service.web.body import json_body, offered
 
 _log = logging.getLogger("cds_service")
@@ -23,14 +24,18 @@ def blueprint(
     authenticate: Callable[[], Client],
     today: Callable[[], date],
     max_bytes: int,
+    max_entries: int,
 ) -> Blueprint:
     """The routes of the CDS services. `authenticate` says who calls, or refuses."""
     routes = Blueprint("services", __name__)
-    document = msgspec.json.encode(discovery(advisor.rulebook.terminology))
+    terminology = advisor.rulebook.terminology
+    documents = {s: msgspec.json.encode(discovery(terminology, strict=s)) for s in (False, True)}
 
     @routes.get("/cds-services", strict_slashes=False)
     def discover() -> Response:
+        document = documents[authenticate().strict_discovery]
         response = Response(document, content_type="application/json")
+        response.headers["Cache-Control"] = "private, no-cache"
         response.add_etag()
         return response.make_conditional(request)  # type: ignore[return-value]
 
@@ -41,8 +46,10 @@ def blueprint(
         started = time.perf_counter()
         client = authenticate()
         service = offered(service_id)
-        hook_request = decode(json_body(max_bytes), (service.hook,))
+        hook_request = decode(json_body(max_bytes, max_entries), (service.hook,))
+        trail().asked(hook_request, client)
         answer = advisor.answer(hook_request, today(), client=client)
+        trail().decided(answer)
         _note(service.id, answer, started)
         return Response(card.encode(answer.response), content_type="application/json")
 

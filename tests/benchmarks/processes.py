@@ -10,7 +10,8 @@ from rich.table import Table
 _NO_OP = "import flask; app = flask.Flask('no_op'); app.post('/')(lambda: '{}')"
 _OURS = (
     "from cds_service.app import create_app; from cds_service.settings import Settings;"
-    "app = create_app(Settings(auth='off'))"
+    "import tempfile; memory = f'sqlite:///{tempfile.mkdtemp()}/memory.sqlite3';"
+    "app = create_app(Settings(auth='off', database_url=memory))"
 )
 _RSS = ";print(next(l.split()[1] for l in open('/proc/self/status') if l.startswith('VmRSS')))"
 _MEMORY_GOAL = 1.5

@@ -30,7 +30,9 @@ app.post("{_PATH}")(lambda: (flask.request.get_data(), '{{"cards":[]}}')[1])
 _OURS = """
 from cds_service.app import create_app
 from cds_service.settings import Settings
-app = create_app(Settings(auth="off"))
+import tempfile
+memory = f"sqlite:///{tempfile.mkdtemp()}/memory.sqlite3"
+app = create_app(Settings(auth="off", database_url=memory))
 """
 _SERVE = """
 from cds_service.commands.server import Server

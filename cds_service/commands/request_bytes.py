@@ -1,0 +1,88 @@
+"""The bytes of one HTTP request as they come in, and whether it is whole.
+
+Only for knowing when to stop waiting: gunicorn reads the same bytes again and judges them by the book.
+"""
+
+import re
+
+_LONGEST_HEAD = 64 * 1024
+_LONGEST_CHUNK_LINE = 1024
+_MOST_CHUNKS = 50_000
+_HEAD_END = b"\r\n\r\n"
+_LENGTH = re.compile(
+    rb"^content-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r$", re.IGNORECASE | re.MULTILINE
+)
+_CHUNKED = re.compile(rb"^transfer-encoding[ \t]*:.*chunked", re.IGNORECASE | re.MULTILINE)
+_EXPECT = re.compile(rb"^expect[ \t]*:[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(;[^\r\n]*)?")
+
+
+class RequestBytes:
+    """Gathers what comes. Once `is_whole` or `is_broken` it is not added to any more."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._seen = 0
+        """Up to here nothing has to be looked at again."""
+        self._body_starts: int | None = None
+        self._ends: int | None = None
+        """Where the body ends, when its length was given."""
+        self._chunks = 0
+        self.is_whole = False
+        self.is_broken = False
+        """It can never become a request that is answered."""
+        self.waits_for_continue = False
+        """The client sends the body only when it is told to."""
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._bytes)
+
+    def add(self, received: bytes) -> None:
+        """Some more of the request."""
+        self._bytes += received
+        if self._body_starts is None:
+            self._read_head()
+        if self._body_starts is None:
+            self.is_broken = len(self) > _LONGEST_HEAD
+        elif self._ends is not None:
+            self.is_whole = len(self) >= self._ends
+        else:
+            self._read_chunks()
+
+    def _read_head(self) -> None:
+        end = self._bytes.find(_HEAD_END, max(0, self._seen - len(_HEAD_END)))
+        self._seen = len(self)
+        if end < 0:
+            return
+        head = bytes(self._bytes[: end + 2])
+        self.waits_for_continue = _EXPECT.search(head) is not None
+        kept = _EXPECT.sub(b"", head)  # we answer it, so gunicorn need not
+        self._bytes[: end + 2] = kept
+        self._body_starts = self._seen = len(kept) + 2
+        if not _CHUNKED.search(head):
+            # With several lengths gunicorn refuses; the longest one makes us wait for no less than it.
+            lengths = [int(length) for length in _LENGTH.findall(head)]
+            self._ends = self._body_starts + max(lengths, default=0)
+
+    def _read_chunks(self) -> None:
+        while not (self.is_whole or self.is_broken):
+            line_ends = self._bytes.find(b"\r\n", self._seen, self._seen + _LONGEST_CHUNK_LINE)
+            if line_ends < 0:
+                self.is_broken = len(self) >= self._seen + _LONGEST_CHUNK_LINE
+                return
+            size = _CHUNK_SIZE.fullmatch(self._bytes, self._seen, line_ends)
+            self._chunks += 1
+            if size is None or self._chunks > _MOST_CHUNKS:
+                self.is_broken = True
+                return
+            length = int(size[1], 16)
+            if not length:  # the last chunk; trailers may follow
+                self.is_whole = self._bytes.find(_HEAD_END, line_ends) >= 0
+                return
+            next_chunk = line_ends + 2 + length + 2
+            if next_chunk > len(self):
+                return
+            self._seen = next_chunk

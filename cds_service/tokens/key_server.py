@@ -1,0 +1,108 @@
+"""Public keys behind an address that the site listed: fetched, kept, and fetched again with restraint."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from threading import Lock
+
+import msgspec
+import requests
+from requests import PreparedRequest
+
+from cds_service.tokens.key_sets import Key, KeySet, read_key_set
+
+FRESH_SECONDS = 600
+"""For so long keys are used without asking again."""
+GRACE_SECONDS = 6 * 3600
+"""For so long keys stay in use while their server does not answer."""
+PAUSE_SECONDS = 30
+"""Between two fetches, whatever tokens claim: the most load that a caller can cause."""
+_TIMEOUT_SECONDS = 2
+_WHOLE_SECONDS = 5
+_LARGEST_BYTES = 256 * 1024
+_CHUNK_BYTES = 16 * 1024
+
+_log = logging.getLogger("cds_service")
+
+
+class KeysUnavailable(Exception):
+    """Whether the key is good cannot be known now: its server does not answer."""
+
+
+class _Held(msgspec.Struct, frozen=True):
+    key_set: KeySet
+    fetched_at: float
+
+
+class KeyServer:
+    """The key set at one address. Safe to share between threads."""
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._url = url
+        self._clock = clock
+        self._held: _Held | None = None
+        self._tried_at: float | None = None
+        self._fetching = Lock()
+
+    def find(self, kid: str) -> tuple[Key, ...]:
+        """The keys of that id; none when the server has no such key.
+
+        Raises KeysUnavailable when the server does not answer and nothing recent is held.
+        """
+        held = self._held
+        known = held.key_set.find(kid) if held else ()
+        if held and known and self._age(held) < FRESH_SECONDS:
+            return known
+        self._refresh(wait=held is None)
+        held = self._held
+        if held is None or self._age(held) > GRACE_SECONDS:
+            raise KeysUnavailable
+        return held.key_set.find(kid)
+
+    def _age(self, held: _Held) -> float:
+        return self._clock() - held.fetched_at
+
+    def _refresh(self, *, wait: bool) -> None:
+        """Fetch unless that was tried just now, or is being done and there are keys to go on with."""
+        if not self._fetching.acquire(timeout=_WHOLE_SECONDS if wait else 0):
+            return
+        try:
+            now = self._clock()
+            if self._tried_at is not None and now - self._tried_at < PAUSE_SECONDS:
+                return
+            self._tried_at = now
+            self._held = _Held(read_key_set(fetch(self._url)), now)
+        except (requests.RequestException, OSError, ValueError, RecursionError) as error:
+            _log.warning("key server failed type=%s", type(error).__name__)
+        finally:
+            self._fetching.release()
+
+
+def fetch(url: str) -> object:
+    """The JSON at that very address: no redirect, no credentials, little and soon.
+
+    Raises RequestException, OSError or ValueError.
+    """
+    end = time.monotonic() + _WHOLE_SECONDS
+    with requests.get(
+        url,
+        headers={"Accept": "application/json"},
+        auth=_nobody,
+        allow_redirects=False,
+        stream=True,
+        timeout=_TIMEOUT_SECONDS,
+    ) as response:
+        if response.status_code != requests.codes.ok:
+            raise ValueError("an answer of 200 was expected")
+        body = b""
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+            body += chunk
+            if len(body) > _LARGEST_BYTES or time.monotonic() > end:
+                raise ValueError("the answer is too long or too slow")
+    return json.loads(body)
+
+
+def _nobody(request: PreparedRequest) -> PreparedRequest:
+    """Keeps requests from looking up a password for the host in the machine's netrc file."""
+    return request
