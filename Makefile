@@ -8,7 +8,7 @@ READY  := $(VENV)/.installed
 DRIVEN := $(VENV)/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser fuzz format bench clean
+.PHONY: help demo test test-browser test-spark fuzz format bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -26,6 +26,10 @@ test: $(READY) ## check format, lint, types, imports, and run every test
 test-browser: $(DRIVEN) ## try every page in the Chromium of this machine
 	$(BIN)/python -m pytest -q -n 2 tests/browser
 
+test-spark: $(READY) ## install PySpark and compare the two engines of screening
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev,spark]'
+	$(BIN)/python -m pytest -q tests/test_screen_spark.py
+
 fuzz: $(READY) ## fuzz the service for some minutes, from its OpenAPI document and broken charts
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q -n 2 tests/test_fuzz.py
 
@@ -33,8 +37,9 @@ format: $(READY) ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## measure how long an answer takes
+bench: $(READY) ## measure how long an answer takes, and a population
 	$(BIN)/python -m tests.benchmarks.bench
+	$(BIN)/python -m tests.benchmarks.bulk
 
 clean: ## remove .venv, caches and build output
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
