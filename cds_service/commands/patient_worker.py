@@ -8,10 +8,16 @@ whole, and only then a thread answers it; what is gathered is limited in time an
 import selectors
 import socket
 import time
+import traceback
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from gunicorn.http.errors import (
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    ParseException,
+)
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from cds_service.commands.request_bytes import RequestBytes
@@ -33,6 +39,26 @@ _CHUNK_BYTES = 64 * 1024
 _BODY = b'{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"%s","diagnostics":"%s"}]}'
 _TOO_SLOW = (b"408 Request Timeout", b"timeout", b"The request did not come to its end in time.")
 _NO_REQUEST = (b"400 Bad Request", b"invalid", b"The request cannot be read.")
+_FAILED = (
+    b"500 Internal Server Error",
+    b"exception",
+    b"The service failed; no advice was given.",
+)
+_OURS = (InvalidResponseHeader, InvalidResponseHeaderName)
+_UNREAD = {
+    "LimitRequestLine": (b"414 URI Too Long", b"too-long", b"The address is too long."),
+    "LimitRequestHeaders": (
+        b"431 Request Header Fields Too Large",
+        b"too-long",
+        b"The headers are too long or too many.",
+    ),
+    "UnsupportedTransferCoding": (
+        b"501 Not Implemented",
+        b"not-supported",
+        b"Send the body as it is, or chunked.",
+    ),
+}
+"""By the name of gunicorn's error."""
 _TOO_MANY = (
     b"503 Service Unavailable",
     b"transient",
@@ -93,6 +119,22 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
         else:
             self._linger(conn)
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer what gunicorn cannot read, or failed with. Called in a thread.
+
+        gunicorn's own words quote the request, and with it a token or a patient.
+        """
+        kind = type(exc).__name__
+        if isinstance(exc, ParseException) and not isinstance(exc, _OURS):
+            refusal = _UNREAD.get(kind, _NO_REQUEST)
+            self.log.warning("request cannot be read: cause=%s address=%s", kind, addr[0])
+        else:
+            refusal = _FAILED
+            frames = "".join(traceback.format_tb(exc.__traceback__))
+            self.log.error("fault of the server: type=%s\n%s", kind, frames)
+        with suppress(OSError):  # a client that is gone needs no answer
+            client.sendall(_refusal(*refusal))
+
     def _gather(self, conn: TConn, _: socket.socket) -> None:
         try:
             received = conn.sock.recv(_CHUNK_BYTES)
@@ -115,8 +157,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
         elif given.is_whole or len(given) > self.largest_body + _HEAD_BYTES:
             self._answer(conn)
         elif self._gathered_bytes > _MOST_GATHERED_BYTES:
-            self._refuse(conn, *_TOO_MANY)
-        elif given.waits_for_continue:
+            # The one that holds most, and not whoever comes after it.
+            self._refuse(max(self._gathering, key=lambda c: len(self._gathering[c][0])), *_TOO_MANY)
+        if given.waits_for_continue and conn in self._gathering:
             given.waits_for_continue = False
             with suppress(OSError):  # the next read will tell
                 conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -135,14 +178,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
 
     def _refuse(self, conn: TConn, status: bytes, code: bytes, words: bytes) -> None:
         """Answer from here: no thread is to be had for it, or it is no request."""
-        body = _BODY % (code, words)
-        head = (
-            b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-            b"Retry-After: 5\r\nConnection: close\r\n\r\n"
-        )
         self._forget(conn)
         with suppress(OSError):  # a client that is gone needs no answer
-            conn.sock.send(head % (status, len(body)) + body)
+            conn.sock.send(_refusal(status, code, words))
         self._linger(conn)
 
     def _linger(self, conn: TConn) -> None:
@@ -186,3 +224,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
         self._gathered_bytes -= len(given)
         self.poller.unregister(conn.sock)
         return given
+
+
+def _refusal(status: bytes, code: bytes, words: bytes) -> bytes:
+    body = _BODY % (code, words)
+    head = (
+        b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+        b"Retry-After: 5\r\nConnection: close\r\n\r\n"
+    )
+    return head % (status, len(body)) + body

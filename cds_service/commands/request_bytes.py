@@ -9,9 +9,9 @@ _LONGEST_HEAD = 64 * 1024
 _LONGEST_CHUNK_LINE = 1024
 _MOST_CHUNKS = 50_000
 _HEAD_END = b"\r\n\r\n"
-_LENGTH = re.compile(
-    rb"^content-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r$", re.IGNORECASE | re.MULTILINE
-)
+_LONGEST_TRAILERS = 64 * 1024
+_LENGTH = re.compile(rb"^content-length[ \t]*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_DIGITS = re.compile(rb"[ \t]*(\d{1,15})[ \t]*")
 _CHUNKED = re.compile(rb"^transfer-encoding[ \t]*:.*chunked", re.IGNORECASE | re.MULTILINE)
 _EXPECT = re.compile(rb"^expect[ \t]*:[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(;[^\r\n]*)?")
@@ -47,6 +47,8 @@ class RequestBytes:
             self._read_head()
         if self._body_starts is None:
             self.is_broken = len(self) > _LONGEST_HEAD
+        elif self.is_broken:
+            return
         elif self._ends is not None:
             self.is_whole = len(self) >= self._ends
         else:
@@ -63,9 +65,10 @@ class RequestBytes:
         self._bytes[: end + 2] = kept
         self._body_starts = self._seen = len(kept) + 2
         if not _CHUNKED.search(head):
-            # With several lengths gunicorn refuses; the longest one makes us wait for no less than it.
-            lengths = [int(length) for length in _LENGTH.findall(head)]
-            self._ends = self._body_starts + max(lengths, default=0)
+            # A length that we do not read, gunicorn might: a thread would then wait for the body.
+            lengths = [_DIGITS.fullmatch(length) for length in _LENGTH.findall(head)]
+            self.is_broken = len(lengths) > 1 or None in lengths
+            self._ends = self._body_starts + sum(int(n[1]) for n in lengths if n)
 
     def _read_chunks(self) -> None:
         while not (self.is_whole or self.is_broken):
@@ -74,15 +77,17 @@ class RequestBytes:
                 self.is_broken = len(self) >= self._seen + _LONGEST_CHUNK_LINE
                 return
             size = _CHUNK_SIZE.fullmatch(self._bytes, self._seen, line_ends)
-            self._chunks += 1
-            if size is None or self._chunks > _MOST_CHUNKS:
+            if size is None or self._chunks >= _MOST_CHUNKS:
                 self.is_broken = True
                 return
             length = int(size[1], 16)
             if not length:  # the last chunk; trailers may follow
                 self.is_whole = self._bytes.find(_HEAD_END, line_ends) >= 0
+                # Looked through again with every byte that comes, so they have to be short.
+                self.is_broken = not self.is_whole and len(self) - line_ends > _LONGEST_TRAILERS
                 return
             next_chunk = line_ends + 2 + length + 2
             if next_chunk > len(self):
                 return
+            self._chunks += 1
             self._seen = next_chunk
