@@ -155,6 +155,28 @@ def test_more_calls_at_once_than_there_are_places(advisor: Advisor) -> None:
             assert client.get("/cds-services").status_code == 200
 
 
+def test_launches_at_a_server_that_does_not_answer_take_no_more_than_its_clients_share(
+    tmp_path: Path, advisor: Advisor
+) -> None:
+    """A launch needs no token: whoever knows the address of a slow server could take every place."""
+    silent = socket.create_server(("127.0.0.1", 0))
+    iss = f"http://127.0.0.1:{silent.getsockname()[1]}/fhir"
+    launching = {"smart_links": True, "smart_client_id": "timeline", "fhir_servers": [iss]}
+    ehr = {"name": "ehr", "issuer": EHR.issuer, "jwks": EHR.jwks(), **launching}
+    other = {"name": "other", "issuer": OTHER.issuer, "jwks": OTHER.jwks()}
+    launch = f"/smart/launch?iss={iss}&launch=x"
+    with serving(create_app(required(tmp_path, ehr, other, max_concurrent=2)), advisor) as client:
+        first = threading.Thread(target=client.get, args=(launch,))
+        first.start()
+        held, _ = silent.accept()
+        assert client.get(launch).status_code == 503
+        path = "/cds-services"
+        assert client.get(path, headers=OTHER.bearer(path)).status_code == 200
+        silent.close()
+        held.close()
+        first.join()
+
+
 # --- web pages
 
 

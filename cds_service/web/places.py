@@ -52,6 +52,13 @@ class Places:
                 del self._taken_by[client]
 
 
+def count_as(client: str) -> None:
+    """The place of the request under way is this client's. Raises Unavailable when it has its share."""
+    places: Places = g.places
+    places.take_as(client)
+    g.place_of = client
+
+
 def install_outer(app: Flask, places: Places) -> None:
     """Take a place for each request, whoever sends it; to be installed before the gate."""
 
@@ -61,6 +68,7 @@ def install_outer(app: Flask, places: Places) -> None:
             return
         places.take()
         g.has_place = True
+        g.places = places
 
     @app.teardown_request
     def leave(_: BaseException | None) -> None:
@@ -68,12 +76,11 @@ def install_outer(app: Flask, places: Places) -> None:
             places.leave(g.pop("place_of", None))
 
 
-def install_inner(app: Flask, places: Places) -> None:
+def install_inner(app: Flask) -> None:
     """Count the place as the client's; to be installed after the gate."""
 
     @app.before_request
     def enter_as() -> None:
         client = g.get("client")
         if client is not None:
-            places.take_as(client.name)
-            g.place_of = client.name
+            count_as(client.name)

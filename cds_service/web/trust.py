@@ -34,7 +34,7 @@ def install(
     cors.install(app, settings, trusted.clients)
     places.install_outer(app, room)
     access.install(app, _authentication(settings, tokens, engine))
-    places.install_inner(app, room)
+    places.install_inner(app)
 
 
 def trusted_clients(settings: Settings) -> TrustedClients:

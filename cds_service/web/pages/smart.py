@@ -37,6 +37,7 @@ from cds_service.web.pages.cookies import Cookies
 from cds_service.web.pages.explained import explained
 from cds_service.web.pages.refusals import as_pages
 from cds_service.web.pages.security import protect
+from cds_service.web.places import count_as
 
 _log = logging.getLogger("cds_service")
 _LAUNCH_SECONDS = 600
@@ -224,10 +225,14 @@ def _patient(opened: _Opened, grant: Grant, client: Client, advisor: Advisor) ->
 
 
 def _known(issuers: Mapping[str, Client], iss: str) -> Client:
-    """The client that a FHIR server belongs to. Raises LaunchRefused."""
+    """The client that a FHIR server belongs to, counted as its call: that server may be slow.
+
+    Raises LaunchRefused, or Unavailable when the client has its share of calls under way.
+    """
     client = issuers.get(iss)
     if client is None:
         raise LaunchRefused(_NOT_HERE, where="iss")
+    count_as(client.name)
     return client
 
 
