@@ -12,7 +12,8 @@ Network = IPv4Network | IPv6Network
 _PORTS = {"http": 80, "https": 443}
 # What urlsplit would drop or read in two ways: control characters, spaces, backslashes.
 _PLAIN = re.compile(r"[!-\[\]-~]+")
-_DOTS = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
+# Some servers take an encoded slash for a slash, and what is before it with it.
+_DOTS = re.compile(r"(/|%2f|%5c)(\.|%2e){1,2}(/|%2f|%5c|$)", re.IGNORECASE)
 _RIGHT = (
     "an http or https base URL without user, query or fragment, or a network such as 10.0.0.0/8"
 )

@@ -82,6 +82,8 @@ def test_no_trick_makes_another_server_the_listed_one(server: str) -> None:
         ("https://fhir.example/r4x/Observation", False),
         ("https://fhir.example/r4/../admin", False),
         ("https://fhir.example/r4/%2E%2e/admin", False),
+        ("https://fhir.example/r4/..%2Fadmin", False),
+        ("https://fhir.example/r4/x%2f..%5cadmin", False),
         ("http://fhir.example/r4/Observation", False),
         ("https://fhir.example:444/r4/Observation", False),
         ("https://me@fhir.example/r4/Observation", False),
