@@ -24,7 +24,7 @@ _FORWARDED = (
     "HTTP_X_REAL_IP",
 )
 THROUGH_A_STRANGER = "cds.through_a_stranger"
-"""In the WSGI environment when a proxy that is not listed passed the call on."""
+"""In the WSGI environment when a proxy that is not listed passed the call on, or for whom is not told."""
 
 
 class TrustedProxies:
@@ -40,7 +40,11 @@ class TrustedProxies:
         """Answer with what was forwarded taken over, or taken away."""
         told = {name: environ.pop(name) for name in _FORWARDED if name in environ}
         if listed(environ.get("REMOTE_ADDR"), self._proxies):
-            environ["REMOTE_ADDR"] = self._caller(environ["REMOTE_ADDR"], told.get(_FOR, ""))
+            hops = told.get(_FOR, "")
+            environ["REMOTE_ADDR"] = self._caller(environ["REMOTE_ADDR"], hops)
+            if hops and listed(environ["REMOTE_ADDR"], self._proxies) and not _are_addresses(hops):
+                # `unknown`, or a port beside it: somebody called, and nobody knows who.
+                environ[THROUGH_A_STRANGER] = True
             scheme = told.get(_PROTO, "").rpartition(",")[2].strip().lower()
             if scheme in ("http", "https"):
                 environ["wsgi.url_scheme"] = scheme
@@ -65,3 +69,7 @@ def _from_the_last(forwarded_for: str) -> Iterator[str]:
         if not is_address(address):
             return
         yield address
+
+
+def _are_addresses(forwarded_for: str) -> bool:
+    return all(is_address(hop.strip()) for hop in forwarded_for.split(","))
