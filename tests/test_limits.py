@@ -113,6 +113,20 @@ def test_a_client_beyond_its_rate_is_told_when_to_come_again(
         assert one.post(VIEW, json={}, headers=OTHER.bearer(VIEW)).status_code == 400
 
 
+def test_a_token_replayed_does_not_use_up_its_clients_rate(
+    tmp_path: Path, advisor: Advisor
+) -> None:
+    ehr = {"name": "ehr", "issuer": EHR.issuer, "jwks": EHR.jwks(), "rate_per_minute": 2}
+    with serving(create_app(required(tmp_path, ehr)), advisor) as client:
+        path = "/cds-services"
+        used = EHR.bearer(path)
+        assert client.get(path, headers=used).status_code == 200
+        for _ in range(5):
+            assert client.get(path, headers=used).status_code == 401
+        assert client.get(path, headers=EHR.bearer(path)).status_code == 200
+        unavailable(client.get(path, headers=EHR.bearer(path)), 429, "throttled")
+
+
 # --- places
 
 

@@ -38,9 +38,9 @@ class Authentication:
                 "The keys of the client cannot be fetched at the moment.", retry_seconds=30
             ) from error
         g.claimed = accepted.client.name
-        self._rate.count(accepted.client)
         if not self._seen.is_new(accepted.token_hash, accepted.expires_at, now):
             raise Unauthorized("used before")
+        self._rate.count(accepted.client)  # who replays a token does not use up its client's rate
         return accepted.client
 
 
