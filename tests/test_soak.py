@@ -81,20 +81,21 @@ def test_the_table() -> None:
 
 
 AWAKE = call(expected=(), cards_if_forgotten=LOW)
+SLOW = call(412, (), kind="fetch", at=12, is_outcome=True)
 
 
 @pytest.mark.parametrize(
-    "found, good",
+    "calls, unread, good",
     [
-        (table([call(acknowledged="kept")]), True),
-        (table([call(acknowledged="not kept")]), False),
-        (table([call(cards=())]), False),
-        (table([call(None, ())]), False),
-        (table([AWAKE]), False),
-        (table([AWAKE], unread=1), True),
-        (table([]), False),
+        ([call(acknowledged="kept"), SLOW], 0, True),
+        ([call(acknowledged="not kept"), SLOW], 0, False),
+        ([call(cards=()), SLOW], 0, False),
+        ([call(None, ()), SLOW], 0, False),
+        ([AWAKE, SLOW], 0, False),
+        ([AWAKE, SLOW], 1, True),
+        ([call()], 0, False),
     ],
-    ids=["kept", "missing", "wrong", "lost", "woken for no reason", "memory failed", "no call"],
+    ids=["kept", "missing", "wrong", "lost", "woken for no reason", "memory failed", "not tried"],
 )
-def test_one_fault_is_enough(found: Table, good: bool) -> None:
-    assert found.is_good is good
+def test_one_fault_is_enough(calls: Sequence[Call], unread: int, good: bool) -> None:
+    assert table(calls, unread).is_good is good

@@ -45,10 +45,13 @@ class Line:
         self._start = time.monotonic()
         self._end = float("inf")
 
-    def open(self, seconds: float) -> None:
-        """Calls are taken from now on, for so long."""
+    def open(self) -> None:
+        """Calls are taken from now on."""
         self._start = time.monotonic()
-        self._end = self._start + seconds
+
+    def close(self) -> None:
+        """No more calls."""
+        self._end = time.monotonic()
 
     def token(self, path: str) -> str:
         """A new token for that path; empty when none are needed."""

@@ -31,15 +31,13 @@ class Schedule:
         self.kills: list[Kill] = []
 
     def run(self, seconds: float) -> None:
-        """All phases, in so many seconds."""
+        """All phases, in so many seconds and what it takes to stop and start things."""
         whole = sum(share for _, share, *_ in self.steps)
-        end = time.monotonic()
         for name, share, begin, finish, refusals in self.steps:
-            end += seconds * share / whole
             began = time.monotonic()
             self.phases.append((began, name))
             begin()
-            time.sleep(max(0.0, end - time.monotonic()))
+            time.sleep(seconds * share / whole)
             finish()
             if refusals:
                 ended = time.monotonic() + _GRACE_SECONDS
@@ -86,7 +84,8 @@ class Hospital(Schedule):
             ("database back", 6, _nothing, _nothing, {}),
             ("workers killed", 8, kill_workers, _nothing, {}),
             ("a replica stopped", 5, lambda: replicas.stop(1), _nothing, {}),
-            ("the replica back", 6, lambda: replicas.start(1), _nothing, {}),
+            ("back, the other stopped", 8, lambda: _turn(replicas), _nothing, {}),
+            ("both back", 6, lambda: replicas.start(0), _nothing, {}),
         )
 
 
@@ -100,6 +99,11 @@ class Disk(Schedule):
             ("disk full", 4, replicas.fill_disk, replicas.free_disk, _NOT_KEPT),
             ("room again", 4, _nothing, _nothing, {}),
         )
+
+
+def _turn(replicas: Replicas) -> None:
+    replicas.start(1)
+    replicas.stop(0)
 
 
 def _nothing() -> None:

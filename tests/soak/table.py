@@ -38,10 +38,12 @@ class Table:
 
     @property
     def is_good(self) -> bool:
-        """Nothing wrong, lost or missing; and no card was woken that the log does not explain."""
+        """Nothing wrong, lost or missing in any phase; no card was woken that the log does not explain."""
         verdicts = self._verdicts(self._judged)
         faults = verdicts["wrong"] + verdicts["lost"] + len(self._missing(self._judged))
-        return bool(self._judged) and not faults and verdicts["awake"] <= self._unread
+        called = {self._phase(call) for call, _ in self._judged}
+        tried = all(phase in called for _, phase in self._schedule.phases)
+        return tried and not faults and verdicts["awake"] <= self._unread
 
     def text(self) -> str:
         """As Markdown."""
