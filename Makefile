@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+DRIVEN := $(VENV)/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz format bench soak clean
+.PHONY: help demo test test-browser test-spark fuzz format bench soak clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: $(READY) ## run the service on loopback with synthetic patients
 	@$(BIN)/cds-service demo
@@ -22,6 +23,13 @@ test: $(READY) ## check format, lint, types, imports, and run every test
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q -n 2
 
+test-browser: $(DRIVEN) ## try every page in the Chromium of this machine
+	$(BIN)/python -m pytest -q -n 2 tests/browser
+
+test-spark: $(READY) ## install PySpark and compare the two engines of screening
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev,spark]'
+	$(BIN)/python -m pytest -q tests/test_screen_spark.py
+
 fuzz: $(READY) ## fuzz the service for some minutes, from its OpenAPI document and broken charts
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q -n 2 tests/test_fuzz.py
 
@@ -29,8 +37,9 @@ format: $(READY) ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## measure how long an answer takes
+bench: $(READY) ## measure how long an answer takes, and a population
 	$(BIN)/python -m tests.benchmarks.bench
+	$(BIN)/python -m tests.benchmarks.bulk
 
 soak: $(READY) ## load two servers for a minute while database, FHIR server and workers fail
 	$(BIN)/python -m tests.soak
@@ -50,4 +59,9 @@ $(READY): pyproject.toml
 	@echo "Installing into $(VENV) ..."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(DRIVEN): $(READY)
+	@echo "Installing what drives a browser into $(VENV) ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev,browser]'
 	@touch $@

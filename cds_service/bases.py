@@ -1,6 +1,7 @@
 """The base URL of a FHIR server, taken apart so that two of them can be compared without tricks."""
 
 import re
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
 
@@ -58,6 +59,11 @@ def read_entry(text: str) -> Base | Network:
         return ip_network(text)
     except ValueError as error:
         raise ValueError(_RIGHT) from error
+
+
+def bases(entries: Iterable[str]) -> tuple[Base, ...]:
+    """The servers in a list of allowed ones, without the networks. Raises ValueError as `read_entry`."""
+    return tuple(entry for entry in map(read_entry, entries) if isinstance(entry, Base))
 
 
 def read_entries(text: str) -> tuple[str, ...]:

@@ -1,30 +1,44 @@
-"""The `cds-service` command: one module of `commands` for each subcommand."""
+"""The `cds-service` command: one module of `commands` for each subcommand, of the same name."""
+
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
 
 import click
 
-from cds_service.commands.check import check
-from cds_service.commands.client import client
-from cds_service.commands.db import db
-from cds_service.commands.demo import demo
-from cds_service.commands.evaluate import evaluate
-from cds_service.commands.fire import fire
-from cds_service.commands.load import load
-from cds_service.commands.report import report
-from cds_service.commands.serve import serve
+
+class _OnDemand(MutableMapping[str, click.Command]):
+    """The subcommands, each loaded when it is named: screening has no use for a web server in memory."""
+
+    def __init__(self, *names: str) -> None:
+        self._loaded: dict[str, click.Command | None] = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> click.Command:
+        found = self._loaded[name]
+        if found is None:
+            found = getattr(import_module(f"cds_service.commands.{name}"), name)
+            assert isinstance(found, click.Command)  # noqa: S101  (the house keeps this rule)
+            self._loaded[name] = found
+        return found
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaded)
+
+    def __len__(self) -> int:
+        return len(self._loaded)
 
 
-@click.group()
+_COMMANDS = _OnDemand(
+    *("serve", "demo", "evaluate", "check", "db", "fire", "load", "report", "screen", "client")
+)
+
+
+@click.group(commands=_COMMANDS)
 @click.version_option(package_name="low-alp-cds", prog_name="cds-service")
 def main() -> None:
     """Advice on low ALP and antiresorptive drugs, as CDS Hooks cards."""
-
-
-main.add_command(serve)
-main.add_command(demo)
-main.add_command(evaluate)
-main.add_command(check)
-main.add_command(db)
-main.add_command(fire)
-main.add_command(load)
-main.add_command(report)
-main.add_command(client)

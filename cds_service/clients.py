@@ -42,7 +42,11 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cors_origins: tuple[str, ...] = ()
     """Origins of web pages that may call as this client; none: no web page."""
     smart_links: bool = False
-    """Whether it launches SMART apps."""
+    """Its cards carry the link that opens the timeline, and its FHIR servers may launch it."""
+    smart_client_id: str = ""
+    """The id under which the timeline is registered at its authorization server, as a public client."""
+    frame_ancestors: tuple[str, ...] = ()
+    """Origins of its own pages that may show the timeline in a frame; none: it opens as a page."""
     action_selection_behavior: tuple[ActionSelection, ...] = ()
     """The values that it understands. Cards have one action a suggestion today, and send none."""
     strict_discovery: bool = False

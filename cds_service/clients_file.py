@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from cds_service.addresses import HTTPS_URL, ORIGIN, is_https_url, is_origin
-from cds_service.bases import Base, read_entry
+from cds_service.bases import Base, bases, read_entry
 from cds_service.clients import ALGORITHMS, Client
 from cds_service.errors import KnowledgeError
 from cds_service.rulebook.files import convert, read_toml
@@ -32,7 +32,12 @@ KEYS: Mapping[str, str] = {
     " no other is called for it. Names must lead to public addresses, unless the network of the internal ones"
     " stands in the list too",
     "cors_origins": "list of origins of web pages that may call as it, such as `https://ehr.example`",
-    "smart_links": "`true` if it launches SMART apps; default `false`",
+    "smart_links": "`true` puts a link to the timeline on its cards and lets its FHIR servers launch it;"
+    " needs the next one, `fhir_servers` and `CDS_BASE_URL`; default `false`",
+    "smart_client_id": "id under which the timeline is registered at its authorization server,"
+    " as a public client",
+    "frame_ancestors": "list of origins of its own pages that may show the timeline in a frame, such as"
+    " `https://ehr.example`; left out: it opens as a page",
     "action_selection_behavior": "list of the values of CDS Hooks 3.0 (`any`, `all`, `at-most-one`) that it"
     " understands. Kept for later: suggestions have one action today, and none is sent",
     "strict_discovery": "`true` leaves out of its discovery document what CDS Hooks 1.0 did not have;"
@@ -96,6 +101,10 @@ def _wrong(client: Client) -> Iterable[tuple[str, str]]:
     if client.rate_per_minute is None or client.rate_per_minute < 1:
         yield "rate_per_minute", "a whole number of calls, at least 1"
     yield from _wrong_addresses(client)
+    if client.smart_links and not client.smart_client_id:
+        yield "smart_client_id", "is required by smart_links: the id of the timeline at the EHR"
+    if client.smart_links and not bases(client.fhir_servers):
+        yield "fhir_servers", "smart_links needs the base URL that launches the timeline"
 
 
 def _wrong_addresses(client: Client) -> Iterable[tuple[str, str]]:
@@ -104,6 +113,7 @@ def _wrong_addresses(client: Client) -> Iterable[tuple[str, str]]:
         ("jku", client.jku, is_https_url, HTTPS_URL),
         ("fhir_servers", client.fhir_servers, _is_server, _SERVER),
         ("cors_origins", client.cors_origins, is_origin, ORIGIN),
+        ("frame_ancestors", client.frame_ancestors, is_origin, ORIGIN),
     )
     for field, values, is_right, right in addresses:
         for value in values:

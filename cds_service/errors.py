@@ -6,12 +6,15 @@ knowledge (the program refuses to start). No refusal is ever turned into an empt
     ServiceError
     ├── RequestError            400  the call cannot be understood
     │   ├── Unauthorized        401
+    │   ├── NotForThisAddress   403
     │   ├── UnknownService      404
     │   ├── MethodNotAllowed    405
+    │   ├── LaunchRefused       403  a SMART launch that is not allowed, or not the one that was begun
     │   ├── BodyTooLarge        413
     │   ├── UnsupportedMedia    415
     │   └── TooManyCalls        429
     ├── DataUnavailable         412  required data neither came nor can be had
+    ├── EhrUnavailable          502  the record system did not answer, or not as it has to
     ├── Unavailable             503  cannot be answered now; the same call may go through later
     │   └── MemoryUnavailable        feedback cannot be kept just now
     └── InternalFailure         500  our own fault; says nothing of its cause
@@ -62,6 +65,13 @@ class Unauthorized(RequestError):
     def headers(self) -> Mapping[str, str]:
         """RFC 9110 asks for `WWW-Authenticate` with every 401; it says nothing of the reason."""
         return {"WWW-Authenticate": "Bearer"}
+
+
+class NotForThisAddress(RequestError):
+    """What is asked for is there, but not for callers from that network address."""
+
+    status = HTTPStatus.FORBIDDEN
+    issue_code = "forbidden"
 
 
 class UnknownService(RequestError):
@@ -122,6 +132,20 @@ class DataUnavailable(ServiceError):
 
     status = HTTPStatus.PRECONDITION_FAILED
     issue_code = "processing"
+
+
+class LaunchRefused(RequestError):
+    """A SMART launch from nobody we know, by nobody it is for, or not begun in this browser."""
+
+    status = HTTPStatus.FORBIDDEN
+    issue_code = "forbidden"
+
+
+class EhrUnavailable(ServiceError):
+    """The record system's authorization or FHIR server failed us; what it said is not passed on."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    issue_code = "transient"
 
 
 class Unavailable(ServiceError):

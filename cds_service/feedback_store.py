@@ -29,6 +29,7 @@ from cds_service.errors import KnowledgeError, MemoryUnavailable
 from cds_service.hooks.card import Card
 from cds_service.hooks.feedback import Feedback
 from cds_service.hooks.request import PATIENT_VIEW, HookRequest
+from cds_service.observer import NOBODY, Observer
 from cds_service.policy import Policy
 from cds_service.pseudonym import mark, patient_key, pseudonym
 
@@ -69,9 +70,11 @@ class FeedbackStore:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,
         read_only: bool = False,
+        observer: Observer = NOBODY,
     ) -> None:
         """`key` is the secret of the pseudonyms and marks. Read only, no card is remembered."""
         self.counts = Counts()
+        self._observer = observer
         self.answer_seconds = _ANSWER_SECONDS
         """How long a card waits for memory, once to recall and once to remember."""
         self._ready = False
@@ -183,8 +186,15 @@ class FeedbackStore:
             known = known_cards(connection, client, entries)
         with self.engine.begin() as connection:
             keep_feedback(
-                connection, client, service, entries, known=known, received_at=self._now()
+                connection,
+                client,
+                service,
+                entries,
+                known=frozenset(known),
+                received_at=self._now(),
             )
+        for entry in entries:
+            self._observer.feedback(entry.outcome, known.get(entry.card))
         return Receipt(len(entries), sum(e.card not in known for e in entries))
 
     def _issued(
@@ -222,11 +232,18 @@ class FeedbackStore:
         """The kind of the failure alone: a database's message quotes what was to be written."""
         cause = _cause(error)
         self.counts.add(operation, cause)
+        self._observer.memory_failure(operation)
         _log.warning("memory failed operation=%s cause=%s", operation, cause)
 
 
 def open_store(
-    url: str, key: bytes, policy: Policy, versions: Versions, *, read_only: bool = False
+    url: str,
+    key: bytes,
+    policy: Policy,
+    versions: Versions,
+    *,
+    read_only: bool = False,
+    observer: Observer = NOBODY,
 ) -> FeedbackStore:
     """The store on that database, which need not be there: cards go out without it.
 
@@ -239,10 +256,11 @@ def open_store(
             "CDS_DATABASE_URL names PostgreSQL, but its driver is not installed:"
             " pip install 'low-alp-cds[postgresql]'"
         ) from error
-    store = FeedbackStore(engine, key, policy, versions, read_only=read_only)
+    store = FeedbackStore(engine, key, policy, versions, read_only=read_only, observer=observer)
     try:
         store.prepare()
     except (SQLAlchemyError, OSError) as error:
+        observer.memory_failure("open")
         _log.warning(
             "memory failed operation=open cause=%s; cards go out, nothing is remembered until it is back",
             _cause(error),

@@ -33,9 +33,12 @@ class Gathering:
         self._fhir = fhir
         self._templates = templates(rulebook.terminology)
 
-    def gathered(self, request: HookRequest, as_of: date, client: Client) -> Prefetched:
+    def gathered(
+        self, request: HookRequest, as_of: date, client: Client, *, everything: bool = False
+    ) -> Prefetched:
         """The data of a call, completed from the FHIR server that the client may let us ask.
 
+        `everything` asks for all that a page shows, too, and not only for what the cards need.
         Raises DataUnavailable when required data neither came nor can be had.
         """
         values = prefetched(request.prefetch)
@@ -45,7 +48,19 @@ class Gathering:
         if _whole(values, request, server):
             return _collected(values, request)
         with server:
+            if everything:
+                return self._complete(server, values, request, as_of)
             return self._completed(server, values, request, as_of)
+
+    def _complete(
+        self, server: FhirServer, values: Values, request: HookRequest, as_of: date
+    ) -> Prefetched:
+        call, drafted = self._call(server, values, request, as_of)
+        values, _ = server.complete(values, self._templates, request.patient_id)
+        record = self._assessed(_collected(values, request, drafted), request, call)
+        wanted = _references(values, server, record)
+        _, found = server.complete({}, {}, request.patient_id, wanted)
+        return _collected(values, request, drafted, found)
 
     def _completed(
         self, server: FhirServer, values: Values, request: HookRequest, as_of: date

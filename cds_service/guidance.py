@@ -16,9 +16,20 @@ from cds_service.fhir.access import FhirAccess
 from cds_service.fhir.budget import Limits
 from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.reader import ReadingAids, read_record
+from cds_service.fhir.unknown_alp import observe_alp
 from cds_service.gathering import Gathering
-from cds_service.hooks.card import EXTENSION, Action, Card, Coding, Response, Source, Suggestion
+from cds_service.hooks.card import (
+    EXTENSION,
+    Action,
+    Card,
+    Coding,
+    Link,
+    Response,
+    Source,
+    Suggestion,
+)
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
+from cds_service.observer import NOBODY, Observer
 from cds_service.orders import DraftOrders
 from cds_service.record import PatientRecord
 from cds_service.rulebook import Rulebook, load
@@ -33,28 +44,39 @@ class Answer(msgspec.Struct, frozen=True):
     decision: Decision
 
 
-def start(settings: Settings) -> "Advisor":
+def start(settings: Settings, observer: Observer = NOBODY) -> "Advisor":
     """An advisor for these settings, its knowledge loaded and its draft orders checked.
 
     Raises KnowledgeError when knowledge, site policy or a draft order is wrong.
     """
-    fhir = FhirAccess(Limits(settings.fhir_timeout, settings.fhir_budget))
-    advisor = Advisor(load(settings.canonical_url, settings.policy), fhir=fhir)
+    fhir = FhirAccess(Limits(settings.fhir_timeout, settings.fhir_budget), observer)
+    book = load(settings.canonical_url, settings.policy)
+    advisor = Advisor(book, fhir=fhir, observer=observer, base_url=settings.base_url)
     advisor.drafts.check()
     return advisor
 
 
 def start_with_memory(
-    settings: Settings, key: bytes, *, read_only: bool = False
+    settings: Settings, key: bytes, *, read_only: bool = False, observer: Observer = NOBODY
 ) -> tuple["Advisor", FeedbackStore]:
     """The same with its memory. `key` is the secret of the pseudonyms; read only, it learns nothing.
 
     Raises KnowledgeError as `start` does, and when the schema is not that of this version.
     """
-    advisor = start(settings)
+    advisor = start(settings, observer)
     book = advisor.rulebook
-    store = open_store(settings.database_url, key, book.policy, versions(book), read_only=read_only)
-    return Advisor(book, fhir=advisor.fhir, store=store), store
+    store = open_store(
+        settings.database_url,
+        key,
+        book.policy,
+        versions(book),
+        read_only=read_only,
+        observer=observer,
+    )
+    remembering = Advisor(
+        book, fhir=advisor.fhir, store=store, observer=observer, base_url=settings.base_url
+    )
+    return remembering, store
 
 
 def versions(rulebook: Rulebook) -> Versions:
@@ -71,11 +93,18 @@ class Advisor:
         *,
         fhir: FhirAccess | None = None,
         store: FeedbackStore | None = None,
+        observer: Observer = NOBODY,
+        base_url: str | None = None,
     ) -> None:
-        """`fhir` is how FHIR servers are reached; without a `store` nothing is remembered."""
+        """`fhir` is how FHIR servers are reached; without a `store` nothing is remembered.
+
+        `base_url`: where this service is reached; needed for clients with SMART links only.
+        """
         self.rulebook = rulebook
         self.fhir = fhir or FhirAccess()
         self._store = store
+        self._observer = observer
+        self._launch_url = f"{base_url}/smart/launch" if base_url else None
         self.drafts = DraftOrders(rulebook)
         self._fixed = {
             slug: fixed_text(situation, rulebook)
@@ -99,12 +128,13 @@ class Advisor:
         *,
         client: Client = OPEN,
         explain: bool = False,
+        everything: bool = False,
     ) -> Answer:
-        """The cards for one call by `client`.
+        """The cards for one call by `client`; `everything` fetches also what no card needs.
 
         Raises DataUnavailable when required data neither came with it nor can be had.
         """
-        data = self._gathering.gathered(request, as_of, client)
+        data = self._gathering.gathered(request, as_of, client, everything=everything)
         record = read_record(
             data.patient,
             data.entries,
@@ -113,6 +143,7 @@ class Advisor:
             unknown=data.unknown,
             fhir_server=request.fhir_server,
         )
+        observe_alp(data, record, self.aids.terminology, self._observer)
         _require_readable_alp(record, data.alp_entries)
         call = Call(request.hook, as_of, request.lay_user)
         if request.hook in ORDER_HOOKS:
@@ -128,7 +159,8 @@ class Advisor:
             call = msgspec.structs.replace(call, draft=drafts.draft)
         decision = self._decide(record, call, explain)
         if self._store is None or decision.primary is None:
-            return Answer(Response(self.cards(decision, request.encounter_id)), decision)
+            cards = self.cards(decision, request.encounter_id)
+            return Answer(Response(self._linked(cards, request.hook, client)), decision)
         # Asked only when there is a card: most calls never wait for memory.
         snoozes, shown = self._store.recall(client.name, request)
         if snoozes or shown:
@@ -137,7 +169,13 @@ class Advisor:
         cards = self.cards(decision, request.encounter_id)
         if cards:
             self._store.remember(client.name, request, cards, decision.assessment)
-        return Answer(Response(cards), decision)
+        return Answer(Response(self._linked(cards, request.hook, client)), decision)
+
+    def _linked(self, cards: tuple[Card, ...], hook: str, client: Client) -> tuple[Card, ...]:
+        """The cards with the link that opens the timeline, for a client that launches it."""
+        if not client.smart_links or self._launch_url is None:
+            return cards
+        return tuple(_linked(card, hook, self._launch_url) for card in cards)
 
     def _decide(self, record: PatientRecord, call: Call, explain: bool) -> Decision:
         return decide(
@@ -223,6 +261,19 @@ class Advisor:
                 )
             )
         return tuple(suggestions), list(notes.values())
+
+
+def _linked(card: Card, hook: str, launch_url: str) -> Card:
+    """The card with the link that opens the timeline; it says from where, and nothing of the patient."""
+    assert card.extension is not None  # noqa: S101  (every card of ours names its situation)
+    came_from = {"hook": hook, "situation": card.extension[f"{EXTENSION}situation"]}
+    link = Link(
+        label="ALP over time, with what may explain it",
+        url=launch_url,
+        type="smart",
+        appContext=msgspec.json.encode(came_from).decode(),
+    )
+    return msgspec.structs.replace(card, links=(link,))
 
 
 def _require_readable_alp(record: PatientRecord, sent: int) -> None:

@@ -11,9 +11,12 @@ import msgspec
 from cds_service.addresses import HTTPS_URL, ORIGIN, is_https_url, is_origin
 from cds_service.bases import read_entries
 from cds_service.errors import KnowledgeError
+from cds_service.networks import Network, networks
 
 Auth = Literal["required", "off"]
+LogFormat = Literal["text", "json"]
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_FILE = "_FILE"
 _SHORTEST_KEY = 32
 _LARGEST_BODY = 1024 * 1024 * 1024
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.1, 60
@@ -41,6 +44,9 @@ class Settings(msgspec.Struct, frozen=True):
     max_entries: int = 20_000
     max_concurrent: int = 64
     log_level: str = "INFO"
+    log_format: LogFormat = "text"
+    trusted_proxies: tuple[Network, ...] = ()
+    metrics_from: tuple[Network, ...] = networks("127.0.0.0/8, ::1")
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -60,11 +66,28 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     """Read the settings. Raises KnowledgeError naming the variable and what would be right."""
     known = [s.name for s in SETTINGS]
     for name in environment:
-        if name.startswith("CDS_") and name not in known:
+        if name.startswith("CDS_") and name.removesuffix(_FILE) not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             raise KnowledgeError(f"{name} is no setting of this version; {hint}")
-    return Settings(**{s.field: _read(s, environment.get(s.name) or s.default) for s in SETTINGS})
+    return Settings(**{s.field: _read(s, _text(s, environment)) for s in SETTINGS})
+
+
+def _text(setting: Setting, environment: Mapping[str, str]) -> str:
+    """What was set: in the environment or, for a secret, in the file that `<NAME>_FILE` names."""
+    given = environment.get(setting.name) or ""
+    named = f"{setting.name}{_FILE}"
+    file = environment.get(named)
+    if not file:
+        return given or setting.default
+    if not setting.secret:
+        raise KnowledgeError(f"{named} is no setting: only a secret is read from a file")
+    if given:
+        raise KnowledgeError(f"{setting.name} and {named} are both set; set one of them")
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KnowledgeError(f"{named}: {file} cannot be read") from error
 
 
 def _read(setting: Setting, text: str) -> Any:
@@ -145,6 +168,12 @@ def _level(text: str) -> str:
     return text.upper()
 
 
+def _format(text: str) -> LogFormat:
+    if text not in ("text", "json"):
+        raise ValueError("'text' or 'json'")
+    return "json" if text == "json" else "text"
+
+
 SETTINGS = (
     Setting(
         "CDS_AUTH",
@@ -161,7 +190,7 @@ SETTINGS = (
         "",
         _base,
         "public address of the service, as clients call it, without `/cds-services`; https, or http on"
-        " loopback. Tokens are made for it",
+        " loopback. Tokens are made for it, and SMART links lead to it",
     ),
     Setting("CDS_CLIENTS", "clients", "", _path, "path of the TOML of trusted clients"),
     Setting(
@@ -192,6 +221,7 @@ SETTINGS = (
         "sqlite:///low-alp-cds.sqlite3",
         _database,
         "where the service remembers: an SQLite file, or `postgresql://…` for more than one machine",
+        secret=True,
     ),
     Setting(
         "CDS_HASH_KEY",
@@ -249,4 +279,26 @@ SETTINGS = (
         " With several clients, one may have three quarters of them",
     ),
     Setting("CDS_LOG_LEVEL", "log_level", "INFO", _level, "`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
+    Setting(
+        "CDS_LOG_FORMAT",
+        "log_format",
+        "text",
+        _format,
+        "`text`, or `json`: one object a line, with its request id and trace",
+    ),
+    Setting(
+        "CDS_TRUSTED_PROXIES",
+        "trusted_proxies",
+        "",
+        networks,
+        "comma list of addresses or networks of reverse proxies: only what they forward"
+        " (`X-Forwarded-For`, `X-Forwarded-Proto`) is believed",
+    ),
+    Setting(
+        "CDS_METRICS_FROM",
+        "metrics_from",
+        "127.0.0.0/8, ::1",
+        networks,
+        "comma list of addresses or networks that may read `/metrics`",
+    ),
 )

@@ -43,7 +43,7 @@ class Clock:
 
 def simulate(url: str, *, calls: int = CALLS, seed: int = 7) -> None:
     """Fill an empty database. The same seed gives the same month, but for the identifiers."""
-    chance = random.Random(seed)  # noqa: S311  (a simulation)
+    chance = random.Random(seed)
     engine = open_database(url)
     upgrade(engine)
     book = rulebook.load(CANONICAL)

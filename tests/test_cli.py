@@ -2,17 +2,14 @@
 
 import copy
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import requests
@@ -23,8 +20,18 @@ from cds_service.cli import main
 from cds_service.rulebook.files import KNOWLEDGE, read_toml
 from cds_service.settings import SETTINGS
 from tests.charts import REFERENCE, Json, alp, bundle, dose, fixture, patient
+from tests.processes import (
+    NO_SETTINGS,
+    OFF,
+    PATIENCE_SECONDS,
+    ROOT,
+    answering,
+    command,
+    environment,
+    free_port,
+    running,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
 REQUESTS = ROOT / "fhir_fixtures" / "requests"
 PATIENTS = ROOT / "fhir_fixtures" / "patients"
 INDEX = json.loads((ROOT / "fhir_fixtures" / "index.json").read_text(encoding="utf-8"))
@@ -33,10 +40,6 @@ PERSISTENT = str(REQUESTS / "persistent-low-alp.json")
 NORMAL = str(REQUESTS / "normal-alp.json")
 BUNDLE = str(PATIENTS / "persistent-low-alp.json")
 AS_OF = ("--as-of", REFERENCE.isoformat())
-NO_SETTINGS: Mapping[str, str] = {}
-OFF = {"CDS_AUTH": "off"}
-PATIENCE_SECONDS = 30.0
-"""How long a real process may take to start or to end before the test fails."""
 
 
 def run(
@@ -59,17 +62,6 @@ def evaluated(
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def environment(settings: Mapping[str, str] = NO_SETTINGS) -> dict[str, str]:
-    """The environment of a real process."""
-    names = {s.name for s in SETTINGS}
-    inherited = {k: v for k, v in os.environ.items() if k not in names}
-    return {**inherited, "COLUMNS": "300", "TERM": "dumb", "PYTHONWARNINGS": "error", **settings}
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "cds_service", *arguments]
-
-
 def process(
     *arguments: str, settings: Mapping[str, str] = NO_SETTINGS
 ) -> subprocess.CompletedProcess[str]:
@@ -83,27 +75,6 @@ def process(
         timeout=PATIENCE_SECONDS,
         check=False,
     )
-
-
-@contextmanager
-def running(
-    *arguments: str, output: IO[str], settings: Mapping[str, str] = NO_SETTINGS
-) -> Iterator["subprocess.Popen[str]"]:
-    """The command as a process that stays up; ended, whatever happens, when the test is over."""
-    started = subprocess.Popen(
-        command(*arguments),
-        cwd=ROOT,
-        env=environment(settings),
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-    )
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            started.kill()
-        started.wait(timeout=PATIENCE_SECONDS)
 
 
 def written(folder: Path, name: str, content: Any) -> str:
@@ -633,34 +604,16 @@ def test_serve_refuses_a_wrong_setting(settings: dict[str, str], says: str) -> N
     says_one_line(done.stderr, says)
 
 
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
-
-
-def answering(base: str, started: "subprocess.Popen[str]") -> requests.Response:
-    """Its first answer. Fails when the process ends or takes too long."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        assert started.poll() is None, "it ended"
-        try:
-            return requests.get(f"{base}/cds-services", timeout=5)
-        except requests.ConnectionError:
-            time.sleep(0.05)
-    raise AssertionError(f"no answer within {PATIENCE_SECONDS} s")
-
-
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_serve_answers_and_ends_cleanly(tmp_path: Path, end: signal.Signals) -> None:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     log = tmp_path / "log"
     options = ("--port", str(port), "--workers", "2", "--threads", "2")
+    settings = {**OFF, "CDS_DATABASE_URL": f"sqlite:///{tmp_path / 'memory.sqlite3'}"}
     with (
         log.open("w", encoding="utf-8") as output,
-        running("serve", *options, output=output, settings=OFF) as server,
+        running("serve", *options, output=output, settings=settings) as server,
     ):
         found = answering(base, server)
         assert found.status_code == 200

@@ -17,8 +17,9 @@ from cds_service.database import open_database
 from cds_service.errors import KnowledgeError
 from cds_service.tokens.key_sets import PUBLIC_SANDBOX_KID
 from tests.databases import PostgreSQL
+from tests.processes import answering, free_port, running
 from tests.signing import BASE, HASH_KEY, VIEW, Signer, clients_file
-from tests.test_cli import answering, free_port, process, refused, run, running, says_one_line
+from tests.test_cli import process, refused, run, says_one_line
 
 EHR = Signer("https://ehr.hospital.example")
 OTHER = Signer("https://other.example")
@@ -46,6 +47,8 @@ def test_a_client_with_every_key(tmp_path: Path) -> None:
         "fhir_servers": ["https://ehr.hospital.example/fhir", "10.1.0.0/16"],
         "cors_origins": ["https://ehr.hospital.example"],
         "smart_links": True,
+        "smart_client_id": "timeline",
+        "frame_ancestors": ["https://ehr.hospital.example"],
         "action_selection_behavior": ["any", "at-most-one"],
         "strict_discovery": True,
         "rate_per_minute": 5,

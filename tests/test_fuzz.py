@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import re
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ CHECKS = [
     status_code_conformance,
 ]
 open_app = create_app(open_settings(), today=lambda: REFERENCE)
-SERVED = {rule.rule.replace("<service_id>", "{id}") for rule in open_app.url_map.iter_rules()}
+SERVED = {re.sub(r"<[a-z_]+>", "{id}", rule.rule) for rule in open_app.url_map.iter_rules()}
 schema = schemathesis.openapi.from_dict(
     {**DOCUMENT, "paths": {p: o for p, o in DOCUMENT["paths"].items() if p in SERVED}}
 )
@@ -68,7 +69,7 @@ def test_the_same_with_authentication(tmp_path: Path) -> None:
     http = create_app(asked).test_client()
     for body in (b"", b"{}", b"[" * 5000, b"\xff", b'{"hook":"patient-view"}', b"0" * 6000):
         for path in DOCUMENT["paths"]:
-            if path in ("/openapi.json", "/cds-services") or path not in SERVED:
+            if path not in SERVED or "post" not in DOCUMENT["paths"][path]:
                 continue
             for service_id in ("low-alp-patient-view", "unknown", "%00", "é"):
                 answer = http.post(path.replace("{id}", service_id), data=body)

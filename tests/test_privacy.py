@@ -13,8 +13,8 @@ from cds_service.pseudonym import pseudonym
 from tests.charts import PATIENT, Json, alp, patient
 from tests.conftest import Client
 from tests.hostile import LOW, RICH, at, paths, replaced, with_prefetch
+from tests.processes import answering, free_port, running
 from tests.signing import BASE, HASH_KEY, VIEW, Signer, clients_file
-from tests.test_cli import answering, free_port, running
 from tests.vignettes import ORDERS, PATIENT_VIEW
 
 EHR = Signer("https://ehr.hospital.example")

@@ -74,26 +74,8 @@ class Judge:
 
     @cached_property
     def _acute(self) -> Spans:
-        """Stays and procedures with the days after them, in which ALP is low for a time."""
-        acute = self._policy.acute
-        after_stay = timedelta(days=acute.days_after_stay)
-        unclosed = timedelta(days=acute.open_stay_days)
-        after_procedure = timedelta(days=acute.days_after_procedure)
-        spans = [
-            (s.start.first, self._ended(s.end, s.start.last + unclosed) + after_stay)
-            for s in self._record.stays
-            if s.start is not None
-        ]
-        spans += [
-            (p.performed.first, self._ended(p.ended, p.performed.last) + after_procedure)
-            for p in self._record.procedures
-            if p.concept == "major-surgery-or-transfusion" and p.performed is not None
-        ]
-        return Spans((begun - _DAY, ended) for begun, ended in spans)
-
-    def _ended(self, end: RecordedDate | None, otherwise: date) -> date:
-        """A recorded end; one that lies in the future is none."""
-        return end.last if end is not None and end.last <= self._as_of else otherwise
+        periods = acute_periods(self._record, self._policy, self._as_of)
+        return Spans((begun - _DAY, ended) for begun, ended in periods)
 
     @cached_property
     def _acute_encounters(self) -> frozenset[str]:
@@ -167,3 +149,27 @@ def _is_low(quantity: Quantity, limit: Limit) -> bool | None:
             return False if value >= limit.value else None
         case _:
             return value < limit.value
+
+
+def acute_periods(record: PatientRecord, policy: Policy, as_of: date) -> list[tuple[date, date]]:
+    """Stays and procedures with the days after them, in which ALP is low for a time."""
+    acute = policy.acute
+    after_stay = timedelta(days=acute.days_after_stay)
+    unclosed = timedelta(days=acute.open_stay_days)
+    after_procedure = timedelta(days=acute.days_after_procedure)
+    periods = [
+        (s.start.first, _ended(s.end, s.start.last + unclosed, as_of) + after_stay)
+        for s in record.stays
+        if s.start is not None
+    ]
+    periods += [
+        (p.performed.first, _ended(p.ended, p.performed.last, as_of) + after_procedure)
+        for p in record.procedures
+        if p.concept == "major-surgery-or-transfusion" and p.performed is not None
+    ]
+    return periods
+
+
+def _ended(end: RecordedDate | None, otherwise: date, as_of: date) -> date:
+    """A recorded end; one that lies in the future is none."""
+    return end.last if end is not None and end.last <= as_of else otherwise

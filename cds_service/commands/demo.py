@@ -1,12 +1,11 @@
 """The demonstration: the real service on loopback, and an EHR that fires hooks at it."""
 
-import json
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
-from importlib import resources
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -14,16 +13,22 @@ import requests
 from rich.console import Console
 from rich.markup import escape
 
-from cds_service import rulebook
 from cds_service.app import create_app
+from cds_service.bundled_patients import chart
 from cds_service.commands import terminal
 from cds_service.commands.loopback import CannotStart, serving
-from cds_service.commands.refusal import Refusal, settings_in_force
+from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
 from cds_service.ehr import Json, draft_order, hook_requests
 from cds_service.errors import KnowledgeError
+from cds_service.guidance import Advisor
 from cds_service.hooks.card import Card
 from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW
 from cds_service.settings import Settings
+from cds_service.web.pages import sandbox
+from cds_service.web.pages.visits import Exchange
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 AS_OF = date(2026, 11, 1)
 """The bundled patients live on this day, whatever day it is outside."""
@@ -42,6 +47,17 @@ _SHOWN = (
 _TIMEOUT_SECONDS = 10
 
 
+class Ehr:
+    """The record system of the demonstration: posts to the service over HTTP."""
+
+    base = ""
+
+    def send(self, path: str, body: Json) -> Exchange:
+        """Post to a path of the service."""
+        response = requests.post(self.base + path, json=body, timeout=_TIMEOUT_SECONDS)
+        return Exchange(path, body, response.status_code, response.text)
+
+
 @click.command()
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--once", is_flag=True, help="Print the cards and exit.")
@@ -58,12 +74,14 @@ def demo(port: int, once: bool) -> None:
 
 def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
     """Serve the bundled patients on loopback, show several cards, and stay up if asked."""
-    app = create_app(settings, today=lambda: AS_OF)
+    advisor, ehr = advisor_for(settings), Ehr()
+    app = sandbox_app(settings, advisor, ehr)
     with serving(app, port) as server, suppress(KeyboardInterrupt):
-        base = f"http://127.0.0.1:{server.server_port}"
-        for title, request in _hook_requests(settings):
-            _fire(console, base, title, request)
-        console.print(f"\nThe service answers at [bold]{base}/cds-services[/bold]", highlight=False)
+        base = ehr.base = f"http://127.0.0.1:{server.server_port}"
+        for title, request in _hook_requests(advisor):
+            _fire(console, ehr, title, request)
+        console.print(f"\nOpen the sandbox EHR at [bold]{base}/[/bold]", highlight=False)
+        console.print(f"The service answers at [bold]{base}/cds-services[/bold]", highlight=False)
         console.print(f"It lives on {AS_OF.isoformat()}, the day of the bundled patients.")
         if not stay:
             return
@@ -72,24 +90,28 @@ def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
     console.print("Ended.")
 
 
-def _hook_requests(settings: Settings) -> Iterator[tuple[str, Json]]:
-    book = rulebook.load(settings.canonical_url, settings.policy)
-    folder = resources.files("fhir_fixtures") / "patients"
+def sandbox_app(settings: Settings, advisor: Advisor, ehr: Ehr) -> "WSGIApplication":
+    """The service as it is in production, and beside it the pages of the sandbox EHR."""
+    app = create_app(settings, today=lambda: AS_OF)
+    app.register_blueprint(sandbox.blueprint(advisor, ehr.send, lambda: AS_OF))
+    return app
+
+
+def _hook_requests(advisor: Advisor) -> Iterator[tuple[str, Json]]:
+    book = advisor.rulebook
     for name, drug in _SHOWN:
-        bundle = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         hook = ORDER_SIGN if drug else PATIENT_VIEW
         drafts = [draft_order(drug, book.drug_list)] if drug else []
         title = f"{name} · {hook}{f', {drug} drafted' if drug else ''}"
-        for request in hook_requests(bundle, hook, book.terminology, drafts):
+        for request in hook_requests(chart(name), hook, book.terminology, drafts):
             yield title, request
 
 
-def _fire(console: Console, base: str, title: str, request: Json) -> None:
-    response = requests.post(
-        f"{base}/cds-services/low-alp-{request['hook']}", json=request, timeout=_TIMEOUT_SECONDS
-    )
-    response.raise_for_status()
-    cards = [msgspec.convert(card, Card) for card in response.json()["cards"]]
+def _fire(console: Console, ehr: Ehr, title: str, request: Json) -> None:
+    exchange = ehr.send(f"/cds-services/low-alp-{request['hook']}", request)
+    if not exchange.accepted or exchange.answer is None:
+        raise CannotStart(f"{title}: the service answered {exchange.status}")
+    cards = [msgspec.convert(card, Card) for card in exchange.answer["cards"]]
     console.rule(escape(title))
     terminal.show_cards(console, cards)
     if not cards:

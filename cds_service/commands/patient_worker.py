@@ -22,6 +22,8 @@ ANSWER_SECONDS = 60.0
 """From the last byte of the request to the last byte of the answer; a client may read slowly."""
 _LINGER_SECONDS = 2.0
 """For a client to hang up after its answer, so that it can read it to the end (RFC 9112, 9.6)."""
+_LAST_CHANCE_SECONDS = 1.0
+"""At a stop, for a client that is connected and has sent nothing yet to begin its request."""
 _MOST_GATHERED_BYTES = 256 * 1024 * 1024
 """Held for all unfinished requests of a worker together."""
 _QUEUE_A_THREAD = 16
@@ -70,8 +72,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
         super().murder_keepalived(force)
         now = time.monotonic()
         for conn, (given, end) in list(self._gathering.items()):
-            if not self.alive and not len(given):
-                self._drop(conn)
+            waited = now - (end - WHOLE_REQUEST_SECONDS)
+            if not self.alive and not len(given) and waited > _LAST_CHANCE_SECONDS:
+                self._gather(conn, conn.sock)  # what came meanwhile is answered
+                if conn in self._gathering and not len(given):
+                    self._drop(conn)
             elif end <= now:
                 self._refuse(conn, *_TOO_SLOW)
         for conn in [c for c, end in self._lingering.items() if end <= now]:

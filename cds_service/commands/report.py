@@ -15,9 +15,13 @@ from cds_service.commands.db import reached
 from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
 from cds_service.database.history import History, history
 from cds_service.database.schema import make_ready
-from cds_service.report import Cell, Report, Section
+from cds_service.html_report import Cell
+from cds_service.report import Report, Section
+from cds_service.report.comparison import Site, comparison
+from cds_service.report.forecast import Forecast, read_forecast
 from cds_service.report.page import page
 from cds_service.report.sections import report as report_on
+from cds_service.rulebook import Rulebook
 
 _WIDTH = 120
 _KEYS = {
@@ -39,12 +43,31 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--format", "form", type=click.Choice(["text", "json", "html"]), default="text")
 @click.option("--comments", is_flag=True, help="List comments, which may hold patients' details.")
 @click.option(
+    "--compare",
+    metavar="RUN",
+    type=click.Path(exists=True, path_type=Path),
+    help="Folder of a replay by `cds-service screen`: its forecast beside what happened since --since.",
+)
+@click.option("--patients", type=click.IntRange(1), help="With --compare: patients in those days.")
+@click.option(
+    "--encounters", type=click.IntRange(1), help="With --compare: encounters in those days."
+)
+@click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."
 )
 def report(
-    since: datetime | None, until: datetime | None, form: str, comments: bool, output: Path | None
+    since: datetime | None,
+    until: datetime | None,
+    form: str,
+    comments: bool,
+    compare: Path | None,
+    patients: int | None,
+    encounters: int | None,
+    output: Path | None,
 ) -> None:
-    """Cards shown, taken, set aside by reason, and unanswered."""
+    """Cards shown, taken, set aside by reason, and unanswered; or beside a forecast."""
+    site = Site(patients, encounters)
+    _check(compare, site, since, comments=comments)
     settings = settings_in_force()
     book = advisor_for(settings).rulebook
     today = datetime.now(UTC).date()
@@ -52,13 +75,37 @@ def report(
     first = since.date() if since else None
     if first is not None and first > last:
         raise Refusal(f"--since {first} comes after the last day, {last}")
+    forecast = _forecast(compare, book) if compare else None
     found = _history(settings.database_url, first or date.min, last)
     first = first or (found.cards[0].issued_at.date() if found.cards else last)
-    made = report_on(found, book, first, last, comments=comments)
+    if forecast is None:
+        made = report_on(found, book, first, last, comments=comments)
+    else:
+        made = comparison(found, forecast, book, first, last, site)
     try:
         _write(_in_form(made, form), output)
     except OSError as error:
         raise Refusal(f"{output}: cannot be written ({error.strerror})") from error
+
+
+def _check(compare: Path | None, site: Site, since: datetime | None, *, comments: bool) -> None:
+    if compare is None and site != Site():
+        raise Refusal("--patients and --encounters go with --compare RUN")
+    if compare is not None and since is None:
+        raise Refusal(
+            "--compare needs --since, the day on which measuring began: a rate needs days"
+        )
+    if compare is not None and comments:
+        raise Refusal("--comments and --compare are two reports: give one of them")
+
+
+def _forecast(compare: Path, book: Rulebook) -> Forecast:
+    try:
+        return read_forecast(compare, book.policy.version)
+    except ValueError as error:
+        raise Refusal(f"{compare}: {error}") from error
+    except OSError as error:
+        raise Refusal(f"{compare}: cannot be read ({error.strerror})") from error
 
 
 def _history(url: str, first: date, last: date) -> History:
@@ -118,7 +165,8 @@ def _as_text(made: Report) -> str:
 
 def _as_table(section: Section) -> Table:
     table = Table(box=None, padding=(0, 2))
-    numbers = [isinstance(cell, int) for cell in section.rows[0]]
+    columns = zip(*section.rows, strict=True)
+    numbers = [any(isinstance(cell, int | float) for cell in column) for column in columns]
     for head, number in zip(section.head, numbers, strict=True):
         table.add_column(escape(head), justify="right" if number else "left")
     for row in section.rows:

@@ -3,6 +3,8 @@
 A table lives in the module of its idea and joins `METADATA`; its schema comes from the migrations.
 """
 
+import os
+import weakref
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -29,22 +31,44 @@ def open_database(url: str, *, patience_seconds: int | None = None) -> Engine:
 
     With `patience_seconds` no connection, lock or statement of PostgreSQL is waited for any longer.
     """
-    if make_url(url).get_backend_name() != "sqlite":
-        if patience_seconds is None:
-            return create_engine(url, pool_pre_ping=True)
-        return _impatient(url, patience_seconds)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
-    event.listen(engine, "connect", _several_writers)
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+        event.listen(engine, "connect", _several_writers)
+    elif patience_seconds is None:
+        engine = create_engine(
+            url, pool_pre_ping=True, connect_args={"connect_timeout": _BUSY_SECONDS}
+        )
+    else:
+        engine = _impatient(url, patience_seconds)
+    _own_connections_after_a_fork(engine)
     return engine
 
 
 def upgrade(engine: Engine) -> None:
     """Bring the schema up to date. Safe to run again, and by several processes at once."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config = migrations()
     config.attributes["engine"] = engine
     with _one_at_a_time:
         command.upgrade(config, "head")
+
+
+def migrations() -> Config:
+    """Where Alembic finds the migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def _own_connections_after_a_fork(engine: Engine) -> None:
+    """Two processes on one connection would read each other's answers: a worker opens its own."""
+    engines = weakref.ref(engine)
+
+    def forget() -> None:
+        inherited = engines()
+        if inherited is not None:
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=forget)
 
 
 def _impatient(url: str, seconds: int) -> Engine:

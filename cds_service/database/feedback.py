@@ -1,7 +1,7 @@
 """What clinicians made of the cards, as their clients say. An entry sent again is kept once."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -43,13 +43,15 @@ accepted_suggestions = Table(
 )
 
 
-def known_cards(connection: Connection, client: str, entries: Sequence[Feedback]) -> frozenset[str]:
-    """Those cards among them that this client was given."""
+def known_cards(
+    connection: Connection, client: str, entries: Sequence[Feedback]
+) -> Mapping[str, str]:
+    """Those cards among them that this client was given, each with its situation."""
     named = {e.card for e in entries}
-    asked = select(issued_cards.c.card).where(
+    asked = select(issued_cards.c.card, issued_cards.c.situation).where(
         issued_cards.c.card.in_(named), issued_cards.c.client == client
     )
-    return frozenset(connection.scalars(asked))
+    return {row.card: row.situation for row in connection.execute(asked)}
 
 
 def keep_feedback(

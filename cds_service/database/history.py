@@ -27,6 +27,8 @@ class PastCard(msgspec.Struct, frozen=True):
     situation: str
     hook: str
     client: str
+    patient: str
+    """Pseudonym with that client."""
     issued_at: datetime
     knowledge_version: str
     became: Became
@@ -81,6 +83,7 @@ def _card(row: RowMapping, said: RowMapping | None, offers: Sequence[Offer]) -> 
         situation=row["situation"],
         hook=row["hook"],
         client=row["client"],
+        patient=row["patient"],
         issued_at=row["issued_at"],
         knowledge_version=row["knowledge_version"],
         became=said["outcome"] if said else "ignored",

@@ -1,11 +1,10 @@
 """Whether the schema fits this version. SQLite is brought up to date at start, other engines by hand."""
 
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
-from cds_service.database import MIGRATIONS, upgrade
+from cds_service.database import migrations, upgrade
 from cds_service.errors import KnowledgeError
 
 
@@ -14,13 +13,20 @@ def make_ready(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         upgrade(engine)
         return
-    with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_heads()
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    if set(found) != set(ScriptDirectory.from_config(config).get_heads()):
+    if found(engine) != frozenset(scripts().get_heads()):
         shown = engine.url.render_as_string(hide_password=True)
         raise KnowledgeError(
             f"CDS_DATABASE_URL {shown}: its schema is not that of this version;"
             " run `cds-service db upgrade`"
         )
+
+
+def found(engine: Engine) -> frozenset[str]:
+    """The revisions that the database is at."""
+    with engine.connect() as connection:
+        return frozenset(MigrationContext.configure(connection).get_current_heads())
+
+
+def scripts() -> ScriptDirectory:
+    """The migrations of this version."""
+    return ScriptDirectory.from_config(migrations())

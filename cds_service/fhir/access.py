@@ -13,6 +13,7 @@ from cds_service.fhir.grant import Grant
 from cds_service.fhir.scopes import Scopes
 from cds_service.fhir.servers import AllowedServers
 from cds_service.fhir.transport import session
+from cds_service.observer import NOBODY, Observer
 
 _MOST_SEARCHES = 64
 """Under way at once in one process; further ones wait, on the budget of their hook."""
@@ -25,8 +26,9 @@ class FhirAccess:
     so that worker processes may be forked before.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, observer: Observer = NOBODY) -> None:
         self.limits = limits or Limits()
+        self._observer = observer
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, ...], tuple[AllowedServers, requests.Session]] = {}
         self._executor: ThreadPoolExecutor | None = None
@@ -42,8 +44,13 @@ class FhirAccess:
         if base is None:
             return None
         budget = Budget(self.limits)
-        asked = FhirClient(session, base, grant.token if grant else None, budget)
+        token = grant.token if grant else None
+        asked = FhirClient(session, base, token, budget, self._observer)
         return FhirServer(asked, grant.scopes if grant else Scopes(), self._threads())
+
+    def session_of(self, client: Client) -> requests.Session:
+        """Connections to whatever address this client's list lets us connect to."""
+        return self._pool(client.fhir_servers)[1]
 
     def close(self) -> None:
         """Let go of every connection."""

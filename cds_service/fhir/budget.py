@@ -25,6 +25,10 @@ class FetchFailed(Exception):
     """Something cannot be had from the FHIR server. The text says why, in words fit for a log."""
 
 
+class TokenRefused(FetchFailed):
+    """The FHIR server does not accept the token, or not any more."""
+
+
 class Budget:
     """What is left for one hook. Shared by the calls that it makes side by side."""
 

@@ -15,9 +15,11 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from cds_service.bases import Base
-from cds_service.fhir.budget import Budget, FetchFailed
-from cds_service.fhir.failures import retry_after, root_cause, words
+from cds_service.fhir.budget import Budget, FetchFailed, TokenRefused
+from cds_service.fhir.failures import retry_after, root_cause, timed_out, words
 from cds_service.fhir.grant import AccessToken
+from cds_service.fhir.templates import TYPES
+from cds_service.observer import NOBODY, FhirOutcome, Observer
 
 FORM = "application/x-www-form-urlencoded"
 Parameters = Sequence[tuple[str, str]]
@@ -32,6 +34,7 @@ _CHUNK = 65536
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 503})
 _USE_POST = frozenset({405, 414, 431})
+_KINDS = frozenset({*(kind.__name__ for kind in TYPES.values()), "Medication", "Specimen"})
 _MEANINGS = {
     401: "it wants a valid token",
     403: "it does not allow it",
@@ -66,11 +69,13 @@ class FhirClient:
         base: Base,
         token: AccessToken | None,
         budget: Budget,
+        observer: Observer = NOBODY,
     ) -> None:
         self.base = base
         self.budget = budget
         self._session = session
         self._token = token
+        self._observer = observer
 
     def read(self, kind: str, identity: str) -> Answer:
         """One resource by its id. Raises FetchFailed."""
@@ -129,7 +134,7 @@ class FhirClient:
         """One request and its answer, whole. A connection that had gone stale is made anew, once."""
         for attempt in (1, 2):
             try:
-                return self._exchange(method, url, form)
+                return self._observed(method, url, form)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 if self.budget.left <= 0:
                     raise self.budget.spent() from None
@@ -137,6 +142,26 @@ class FhirClient:
                 if not stale or attempt == 2:  # http.client.RemoteDisconnected is a reset
                     raise FetchFailed(words(error, self.budget.limits)) from None
         raise AssertionError("not reached")
+
+    def _observed(self, method: str, url: str, form: bytes | None) -> _Reply:
+        """The exchange, timed for the operators: what kind of resource, how it ended, how long."""
+        started = time.monotonic()
+        outcome: FhirOutcome = "failed"
+        try:
+            reply = self._exchange(method, url, form)
+            outcome = "refused" if reply.status >= HTTPStatus.BAD_REQUEST else "answered"
+            return reply
+        except Exception as error:
+            if self.budget.left <= 0 or timed_out(error):
+                outcome = "timed out"
+            raise
+        finally:
+            self._observer.fhir_query(self._kind(url), outcome, time.monotonic() - started)
+
+    def _kind(self, url: str) -> str:
+        """The resource type that a URL asks for; a page or an address of the server's own has none."""
+        kind = url.removeprefix(self.base.url).lstrip("/").partition("?")[0].partition("/")[0]
+        return kind if kind in _KINDS else "other"
 
     def _exchange(self, method: str, url: str, form: bytes | None) -> _Reply:
         seconds = self.budget.for_one_call()
@@ -176,7 +201,8 @@ class FhirClient:
 def _good(reply: _Reply, url: str) -> Answer:
     if reply.status != HTTPStatus.OK:
         meaning = _MEANINGS.get(reply.status)
-        raise FetchFailed(
+        failure = TokenRefused if reply.status == HTTPStatus.UNAUTHORIZED else FetchFailed
+        raise failure(
             f"the FHIR server answered {reply.status}" + (f" ({meaning})" if meaning else "")
         )
     kind = reply.headers.get("Content-Type", "").lower()

@@ -44,6 +44,11 @@ class FhirServer:
     def __exit__(self, *_: object) -> None:
         self._client.budget.end()
 
+    def patient(self, patient_id: str) -> msgspec.Raw:
+        """The Patient as the server sends it. Raises FetchFailed, or TokenRefused, which is one."""
+        self._granted(self._scopes.read("Patient"), "Patient")
+        return msgspec.Raw(self._client.read("Patient", patient_id).body)
+
     def complete(
         self,
         values: Values,

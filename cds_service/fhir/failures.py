@@ -30,7 +30,7 @@ def retry_after(text: str | None) -> float:
 def words(error: BaseException, limits: Limits) -> str:
     """Why there was no answer. The texts of the libraries name addresses and are left aside."""
     root = root_cause(error)
-    if isinstance(error, requests.Timeout) or isinstance(root, TimeoutError):
+    if timed_out(error):
         return f"the FHIR server gave no whole answer within {limits.call_seconds:g} s"
     if isinstance(root, AddressRefused):
         return "the name of the FHIR server leads to an address that may not be called"
@@ -39,6 +39,11 @@ def words(error: BaseException, limits: Limits) -> str:
     if isinstance(error, requests.ConnectionError):
         return "there is no connection to the FHIR server"
     return "the answer of the FHIR server broke off or was not HTTP"
+
+
+def timed_out(error: BaseException) -> bool:
+    """Whether there was no answer in time."""
+    return isinstance(error, requests.Timeout) or isinstance(root_cause(error), TimeoutError)
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -28,8 +28,13 @@ class Prefetched(msgspec.Struct, frozen=True):
     entries: tuple[r.Entry, ...]
     unread: tuple[Unread, ...]
     unknown: tuple[str, ...]
-    alp_entries: int = 0
-    """Results that the EHR sent under the ALP key; our own search is known to have asked for ALP."""
+    alp: tuple[r.Entry, ...] = ()
+    """What the EHR sent under the ALP key; our own search is known to have asked for ALP."""
+
+    @property
+    def alp_entries(self) -> int:
+        """Results that the EHR sent under the ALP key."""
+        return len(self.alp)
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -99,7 +104,7 @@ def collect(
         entries=(*entries, *also),
         unread=tuple(unread),
         unknown=(*unknown, *gaps),
-        alp_entries=0 if alp.fetched else len(alp.decoded.entries),
+        alp=() if alp.fetched else tuple(alp.decoded.entries),
     )
 
 

@@ -52,6 +52,20 @@ class Suggestion(msgspec.Struct, frozen=True, omit_defaults=True):
         return next(str(c["code"]) for c in codings if c.get("system") == system)
 
 
+class Link(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A way on from a card; ours opens the timeline as a SMART app."""
+
+    label: str
+    url: str
+    type: Literal["absolute", "smart"]
+    appContext: str | None = None
+
+    def __post_init__(self) -> None:
+        """`appContext` goes with SMART links only (INV cds-resp-3)."""
+        if self.appContext is not None and self.type != "smart":
+            raise ValueError("appContext on a link that is no SMART link")
+
+
 class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     """One piece of advice."""
 
@@ -63,6 +77,7 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     suggestions: tuple[Suggestion, ...] | None = None
     selectionBehavior: Literal["any"] | None = None
     overrideReasons: tuple[Coding, ...] | None = None
+    links: tuple[Link, ...] | None = None
     extension: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:

@@ -1,19 +1,27 @@
-"""The report for a quality committee: cards shown, and what clinicians made of them."""
+"""The report for a quality committee: cards shown, what clinicians made of them, and a forecast of them."""
 
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-Cell = str | int | None
+from cds_service.html_report import Cell
+
+CAUTION = (
+    "A card that went out may not have been displayed, and not every record system sends feedback:"
+    " “no answer” is not “not read”. A card set aside may have been right, and one taken may have been"
+    " wrong. No clinician has signed the model off."
+)
 
 
 class Plot(msgspec.Struct, frozen=True):
     """A bar chart: one bar a label, one colour a series."""
 
     labels: Sequence[str]
-    series: Sequence[tuple[str, Sequence[int]]]
+    series: Sequence[tuple[str, Sequence[float | None]]]
     upright: bool = False
     counts: str = "cards"
+    stacked: bool = True
+    """Otherwise the series stand side by side."""
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -38,3 +46,4 @@ class Report(msgspec.Struct, frozen=True):
     period: str
     summary: str
     sections: Sequence[Section]
+    caution: str = CAUTION

@@ -1,87 +1,28 @@
-"""The report as one HTML file that needs nothing else, with a plain table under each plot."""
+"""The report as one HTML file."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
-from importlib import resources
-from string import Template
 from textwrap import wrap
 from typing import Any
 
-from cds_service.report import Cell, Plot, Report, Section
+from cds_service import html_report
+from cds_service.html_report import Frame, Part
+from cds_service.report import Plot, Report
 
 _LABEL_CHARACTERS = 46
 _BAR_PIXELS = 34
 _AXIS_PIXELS = 90
+_COLOURS = {"Taken": "taken", "Set aside": "aside", "Forecast": "one", "Measured": "taken"}
 
 
 def page(report: Report) -> Iterator[bytes]:
-    """The file in pieces: the plotting library alone is some megabytes."""
-    frame = Template((resources.files("cds_service.report") / "page.html").read_text("utf-8"))
-    figures = {s.key: _figure(s.plot) for s in report.sections if s.plot is not None}
-    before, after = frame.safe_substitute(
-        title=escape(report.title),
-        period=escape(report.period),
-        summary=escape(report.summary),
-        sections="\n".join(_section(s) for s in report.sections),
-        # Within a script element only `<` could end the text early.
-        figures=json.dumps(figures).replace("<", "\\u003c"),
-    ).split("$plotly")
-    yield before.encode()
-    yield from _plotly()
-    yield after.encode()
-
-
-def _plotly() -> Iterator[bytes]:
-    # Only the script that the package carries is used; importing the package would take long.
-    library = resources.files("plotly") / "package_data" / "plotly.min.js"
-    with library.open("rb") as lines:
-        for line in lines:
-            yield line.replace(b"</script", b"<\\/script")
-
-
-def _section(section: Section) -> str:
-    plot = ""
-    if section.plot is not None:
-        label = escape(
-            f"{section.title}: bar chart; the table below holds the same numbers", quote=True
-        )
-        plot = f'<div class="plot" id="{section.key}" role="img" aria-label="{label}"></div>'
-    return (
-        f'<section aria-labelledby="{section.key}-title"><h2 id="{section.key}-title">'
-        f"{escape(section.title)}</h2><p>{escape(section.text)}</p>{plot}{_table(section)}</section>"
-    )
-
-
-def _table(section: Section) -> str:
-    if not section.rows:
-        return '<p class="note">Nothing to count.</p>'
-    numbers = [isinstance(cell, int) for cell in section.rows[0]]
-    head = "".join(
-        f'<th scope="col"{_class(n)}>{escape(h)}</th>'
-        for h, n in zip(section.head, numbers, strict=True)
-    )
-    body = "".join(f"<tr>{_cells(row, numbers)}</tr>" for row in section.rows)
-    return (
-        f'<div class="wide"><table><caption>{escape(section.title)}, in numbers</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _cells(row: Sequence[Cell], numbers: Sequence[bool]) -> str:
-    first, *others = zip(row, numbers, strict=True)
-    cells = "".join(f"<td{_class(n)}>{_cell(c)}</td>" for c, n in others)
-    return f'<th scope="row"{_class(first[1])}>{_cell(first[0])}</th>{cells}'
-
-
-def _class(number: bool) -> str:
-    return ' class="n"' if number else ""
-
-
-def _cell(cell: Cell) -> str:
-    if cell is None:
-        return "–"
-    return f"{cell:,}" if isinstance(cell, int) else escape(cell)
+    """The file in pieces."""
+    parts = [
+        Part(s.title, s.text, s.head, s.rows, _figure(s.plot) if s.plot else None, s.key)
+        for s in report.sections
+    ]
+    frame = Frame(report.title, (report.period, report.summary), report.caution)
+    return html_report.page(frame, parts)
 
 
 def _figure(plot: Plot) -> dict[str, Any]:
@@ -95,6 +36,10 @@ def _figure(plot: Plot) -> dict[str, Any]:
             "orientation": "v" if plot.upright else "h",
             along: labels,
             across: list(numbers),
+            "meta": _COLOURS.get(name, "silent"),
+            "textposition": "inside",
+            "insidetextanchor": "middle",
+            "hovertemplate": "%{label}: %{value:,}<extra>%{fullData.name}</extra>",
         }
         for name, numbers in plot.series
     ]
@@ -106,9 +51,11 @@ def _figure(plot: Plot) -> dict[str, Any]:
         f"{across}axis": {
             "title": {"text": plot.counts},
             "rangemode": "tozero",
-            "tickformat": ",d",
+            "tickformat": ",d" if plot.stacked else ",",
         },
-        "barmode": "stack",
+        "barmode": "stack" if plot.stacked else "group",
+        "bargap": 0.25,
+        "uniformtext": {"minsize": 10, "mode": "hide"},
         "height": 360 if plot.upright else _AXIS_PIXELS + _BAR_PIXELS * len(labels),
     }
     return {"data": traces, "layout": layout}

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 
 from cds_service.database.history import Became, Comment, History, PastCard
-from cds_service.report import Cell, Plot, Report, Section
+from cds_service.html_report import Cell
+from cds_service.report import Plot, Report, Section
 from cds_service.report.reasons import by_reason, by_situation_and_reason, percent, title_of
 from cds_service.rulebook import Rulebook
 from cds_service.words import counted, on

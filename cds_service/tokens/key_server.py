@@ -60,6 +60,14 @@ class KeyServer:
             raise KeysUnavailable
         return held.key_set.find(kid)
 
+    def has_keys(self) -> bool:
+        """Whether there are keys to go on with; fetches them when there are none, with restraint."""
+        held = self._held
+        if held is None or self._age(held) > GRACE_SECONDS:
+            self._refresh(wait=False)
+            held = self._held
+        return held is not None and self._age(held) <= GRACE_SECONDS
+
     def _age(self, held: _Held) -> float:
         return self._clock() - held.fetched_at
 

@@ -105,6 +105,10 @@ class TokenCheck:
         digest = sha256(named.encode("utf-8", "surrogatepass")).hexdigest()
         return Accepted(client, digest, math.ceil(token.claims.exp) + LEEWAY_SECONDS)
 
+    def has_keys(self) -> bool:
+        """Whether the keys of at least one client are at hand; asks key servers only if none are."""
+        return bool(self._static) or any(s.has_keys() for s in self._servers.values())
+
     def _client(self, claims: _Claims) -> Client:
         issued = [c for c in self._clients if c.issuer == claims.iss]
         if not issued:

@@ -9,8 +9,27 @@ from cds_service.errors import Unauthorized
 
 PUBLIC: Mapping[str, str] = {
     "description.openapi": "describes the service; holds nothing of a site or a patient",
+    "health.live": "probes carry no token; says nothing but that the process answers",
+    "health.ready": "probes carry no token; says which part is not ready and no more",
+    "metrics.read": "guarded by its own rule: only from the addresses in CDS_METRICS_FROM",
+    "assets.static": "style sheet, script and icon of the pages",
+    "assets.plotly": "the charting library",
+    "knowledge.index": "the rules in words; no patient is in them",
+    "knowledge.situation": "one rule in words",
+    "knowledge.value_sets": "the codes that the rules look for",
+    "knowledge.source_attributes": "what the service is for, made of and may do wrong",
+    "knowledge.about": "the same as JSON",
+    "terminology.value_set_": "a value set as FHIR",
+    "terminology.code_system_": "a code system as FHIR",
 }
-"""Endpoints that answer anybody, and why they may. Whatever is not here needs a client's token."""
+"""Endpoints that answer anybody, and why they may. Whatever is in neither list needs a client's token."""
+
+BY_SESSION: Mapping[str, str] = {
+    "smart.launch": "only for the FHIR servers of trusted clients; shows nothing",
+    "smart.callback": "only for a launch that was begun in this browser",
+    "smart.show": "only for a session that the record system authorized",
+}
+"""Endpoints that browsers open, which cannot send a client's token: they ask for a session of their own."""
 
 
 def install(app: Flask, authenticate: Callable[[], Client]) -> None:
@@ -19,7 +38,8 @@ def install(app: Flask, authenticate: Callable[[], Client]) -> None:
     @app.before_request
     def admit() -> None:
         # No endpoint: there is nothing at this address, and 404 or 405 says so to everybody.
-        if request.endpoint is not None and request.endpoint not in PUBLIC:
+        endpoint = request.endpoint
+        if endpoint is not None and endpoint not in PUBLIC and endpoint not in BY_SESSION:
             g.client = authenticate()
 
 

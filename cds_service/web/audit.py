@@ -15,10 +15,11 @@ from flask import Flask, Response, g, request
 from cds_service.clients import Client
 from cds_service.guidance import Answer
 from cds_service.hooks.request import HookRequest
+from cds_service.logs import AUDIT, ORIGIN
 from cds_service.pseudonym import pseudonym
 from cds_service.web.access import PUBLIC
 
-_log = logging.getLogger("cds_service.audit")
+_log = logging.getLogger(AUDIT)
 _OUTCOMES = {401: "refused", 412: "no-data", 429: "too-many", 503: "unavailable"}
 
 
@@ -52,9 +53,11 @@ class Trail:
 
     def line(self, status: int) -> dict[str, Any]:
         """The line, once the answer is known."""
+        origin = ORIGIN.get()
         client: Client | None = g.get("client")
         claimed = {} if client else {"claimed": g.get("claimed")}
         return {
+            "request_id": origin.request_id if origin else None,
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "client": client.name if client else None,
             **claimed,  # whose client a refused token said it was
@@ -77,7 +80,7 @@ def install(app: Flask, hash_key: bytes) -> None:
     def write(response: Response) -> Response:
         if request.endpoint not in PUBLIC and request.method != "OPTIONS":
             line = trail().line(response.status_code)
-            _log.info("audit %s", msgspec.json.encode(line).decode())
+            _log.info("audit %s", msgspec.json.encode(line).decode(), extra={"audit": line})
         return response
 
 

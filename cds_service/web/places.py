@@ -3,12 +3,14 @@
 from collections import Counter
 from threading import Lock
 
-from flask import Flask, g
+from flask import Flask, g, request
 
 from cds_service.errors import Unavailable
 
 _SHARE = 0.75
 """Of all places, at most so many for one client when there are others, so that it costs them nothing."""
+_NO_PLACE_NEEDED = frozenset({"health.live", "health.ready", "metrics.read"})
+"""A full service is not a dead one: whoever watches it is answered all the same."""
 
 
 class Places:
@@ -55,6 +57,8 @@ def install_outer(app: Flask, places: Places) -> None:
 
     @app.before_request
     def enter() -> None:
+        if request.endpoint in _NO_PLACE_NEEDED:
+            return
         places.take()
         g.has_place = True
 

@@ -9,7 +9,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from cds_service import errors
-from cds_service.web import audit
+from cds_service.web import audit, measuring
 
 _log = logging.getLogger("cds_service")
 
@@ -23,6 +23,7 @@ def install(app: Flask) -> None:
 
 def refuse(error: errors.ServiceError) -> Response:
     """The HTTP answer for one of our own errors."""
+    measuring.refused(error)
     reason = error.reason if isinstance(error, errors.Unauthorized) else error.issue_code
     audit.trail().note(reason=reason, **({"where": error.where} if error.where else {}))
     return Response(

@@ -13,6 +13,7 @@ from cds_service.guidance import Advisor, Answer
 from cds_service.hooks import card
 from cds_service.hooks.request import decode
 from cds_service.offered_services import discovery
+from cds_service.web import measuring
 from cds_service.web.audit import trail
 from cds_service.web.body import json_body, offered
 
@@ -50,6 +51,7 @@ def blueprint(
         trail().asked(hook_request, client)
         answer = advisor.answer(hook_request, today(), client=client)
         trail().decided(answer)
+        measuring.decided(answer.decision)
         _note(service.id, answer, started)
         return Response(card.encode(answer.response), content_type="application/json")
 

@@ -20,15 +20,20 @@ from cds_service.web.rate import CallRate
 
 
 def install(
-    app: Flask, settings: Settings, trusted: TrustedClients, key: bytes, engine: Engine
+    app: Flask,
+    settings: Settings,
+    trusted: TrustedClients,
+    key: bytes,
+    engine: Engine,
+    tokens: TokenCheck | None,
 ) -> None:
-    """Put the gate before the app. `key` is the secret of the pseudonyms."""
+    """Put the gate before the app. `key` is the secret of the pseudonyms; no `tokens`: it is open."""
     room = Places(settings.max_concurrent, shared=len(trusted.clients) > 1)
     audit.install(app, key)
     security_headers.install(app, https=(settings.base_url or "").startswith("https://"))
     cors.install(app, settings, trusted.clients)
     places.install_outer(app, room)
-    access.install(app, _authentication(settings, trusted, engine))
+    access.install(app, _authentication(settings, tokens, engine))
     places.install_inner(app, room)
 
 
@@ -53,12 +58,32 @@ def trusted_clients(settings: Settings) -> TrustedClients:
     return read_clients(settings.clients)
 
 
-def _authentication(
-    settings: Settings, trusted: TrustedClients, engine: Engine
-) -> Callable[[], Client]:
+def token_check(settings: Settings, trusted: TrustedClients) -> TokenCheck | None:
+    """What checks tokens; None while authentication is off."""
     if settings.auth == "off":
+        return None
+    return TokenCheck(trusted.clients, trusted.static_keys, settings.base_url or "")
+
+
+def keys_probe(tokens: TokenCheck | None) -> Callable[[], str | None]:
+    """Ready while the keys of at least one client can be read.
+
+    One EHR whose key server is down must not take the service from all the others.
+    """
+
+    def probe() -> str | None:
+        if tokens is None or tokens.has_keys():
+            return None
+        return "the keys of no client can be read: no key server answers"
+
+    return probe
+
+
+def _authentication(
+    settings: Settings, tokens: TokenCheck | None, engine: Engine
+) -> Callable[[], Client]:
+    if tokens is None:
         # Whoever calls is the one open client.
         anyone = msgspec.structs.replace(OPEN, fhir_servers=settings.fhir_servers)
         return lambda: anyone
-    tokens = TokenCheck(trusted.clients, trusted.static_keys, settings.base_url or "")
     return Authentication(tokens, SeenTokens(engine), CallRate(CallCounts(engine)))

@@ -1,0 +1,155 @@
+"""What was read, with what, and what came of it: the counts that a later comparison needs."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cds_service.rulebook import Rulebook
+from cds_service.rulebook.files import site_changes
+from cds_service.screen.plan import Plan
+from cds_service.screen.suppression import per_thousand, shown
+from cds_service.screen.tally import CardKey, PolicyTally, Tally
+
+FORMAT = 1
+RUN_RECORD = "run.json"
+_SIGN = "order-sign"
+
+
+class Input(msgspec.Struct, frozen=True):
+    """One source file and what it held."""
+
+    file: str
+    bytes: int | None
+    sha256: str | None
+    """None where an engine reads from a place that this program cannot hash."""
+    kept: int
+    rejected: int
+
+
+def run_record(
+    plan: Plan,
+    books: Sequence[Rulebook],
+    inputs: Sequence[Input],
+    counts: Tally,
+    missing_patients: int,
+) -> dict[str, Any]:
+    """The run as JSON. Nothing in it depends on the clock, the engine or an interruption."""
+    first, last = plan.period
+    return {
+        "format": FORMAT,
+        "program": version("low-alp-cds"),
+        "knowledge": books[0].about.version,
+        "question": {
+            "kind": "replay" if plan.replay else "as-of",
+            "from": first.isoformat(),
+            "to": last.isoformat(),
+            "at": plan.at if plan.replay else None,
+            "snoozeDays": plan.snooze_days,
+            "suppressBelow": plan.suppress_below,
+        },
+        "inputs": [msgspec.structs.asdict(i) for i in inputs],
+        "counts": {
+            "patients": counts.patients,
+            "viewMoments": counts.views,
+            "orderMoments": counts.signings,
+            "resourcesKept": sum(i.kept for i in inputs),
+            "linesRejected": sum(i.rejected for i in inputs),
+            "patientsMissing": missing_patients,
+            "entriesUnread": counts.unread,
+            "momentsRefused": counts.refused,
+        },
+        "naive": _naive(counts, plan.suppress_below),
+        "policies": [
+            _policy(plan, book, policy, counts, path)
+            for book, policy, path in zip(books, counts.policies, plan.policy_paths, strict=True)
+        ],
+    }
+
+
+def _naive(counts: Tally, below: int) -> dict[str, Any]:
+    alerts, patients = (shown([n], below)[0] for n in (counts.naive_alerts, counts.naive_patients))
+    return {
+        "rule": "a result below the limit that the laboratory printed beside it",
+        "alpResults": counts.alp,
+        "alpResultsWithLimit": counts.alp_with_limit,
+        "alerts": alerts,
+        "patients": patients,
+    }
+
+
+def _policy(
+    plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, path: Path | None
+) -> dict[str, Any]:
+    return {
+        "version": book.policy.version,
+        "file": path.name if path else None,
+        "differs": site_changes(path),
+        "switches": {s: w for s, w in sorted(book.policy.situations.items()) if w != "on"},
+        "patientsWithCard": shown([policy.patients_with_card], plan.suppress_below)[0],
+        "cards": card_rows(policy, counts, plan),
+        "byMonth": month_rows(policy, counts, plan),
+        "again": shown([policy.again], plan.suppress_below)[0],
+        "snoozed": shown([policy.snoozed], plan.suppress_below)[0],
+        "shadow": _named(policy.shadow, plan.suppress_below),
+        "silences": _named(policy.silences, plan.suppress_below),
+    }
+
+
+def card_rows(policy: PolicyTally, counts: Tally, plan: Plan) -> list[dict[str, Any]]:
+    """Cards by hook, situation and indicator, with their rates."""
+    keys = sorted(policy.cards, key=lambda k: (k[0], -policy.cards[k], k))
+    cards = shown([policy.cards[k] for k in keys], plan.suppress_below)
+    patients = shown([policy.patients[k] for k in keys], plan.suppress_below)
+    return [
+        {
+            **_key(key),
+            "cards": card if patient is not None else None,
+            "patients": patient if card is not None else None,
+            "per1000Patients": per_thousand(patient, counts.patients),
+            **_rate(key, card if patient is not None else None, counts, plan),
+        }
+        for key, card, patient in zip(keys, cards, patients, strict=True)
+    ]
+
+
+def month_rows(policy: PolicyTally, counts: Tally, plan: Plan) -> list[dict[str, Any]]:
+    """Cards by month; empty for a single day."""
+    if plan.replay is None:
+        return []
+    keys = sorted(policy.by_month)
+    cards = shown([policy.by_month[k] for k in keys], plan.suppress_below)
+    return [
+        {
+            "month": month,
+            **_key(key),
+            "cards": card,
+            "per1000Patients": per_thousand(card, counts.patients),
+        }
+        for (month, key), card in zip(keys, cards, strict=True)
+    ]
+
+
+def _key(key: CardKey) -> dict[str, str]:
+    hook, situation, indicator = key
+    return {"hook": hook, "situation": situation, "indicator": indicator}
+
+
+def _rate(key: CardKey, cards: int | None, counts: Tally, plan: Plan) -> dict[str, float | None]:
+    """Per 1,000 times that the hook would have fired; a single day has no such number."""
+    if plan.replay is None:
+        return {}
+    if key[0] == _SIGN:
+        return {"per1000Orders": per_thousand(cards, counts.signings)}
+    return {
+        "per1000Encounters" if plan.at == "encounter" else "per1000AlpMoments": per_thousand(
+            cards, counts.views
+        )
+    }
+
+
+def _named(counted: dict[str, int], below: int) -> dict[str, int | None]:
+    names = sorted(counted)
+    return dict(zip(names, shown([counted[n] for n in names], below), strict=True))

@@ -1,0 +1,65 @@
+"""The sandbox EHR as a newcomer uses it, by mouse and by keyboard, with and without scripts."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit, picture, violations
+
+
+def test_from_the_list_to_the_reason_of_a_card(visit: Visit) -> None:
+    page = visit().open("/")
+    page.get_by_text("ALP low three times in two years").click()
+    expect(page.get_by_role("heading", name="ALP persistently low (31 and 27 U/L)")).to_be_visible()
+    expect(page.get_by_text("Of 3 ALP values that count, 3 are low")).to_be_in_viewport()
+    page.get_by_text("Reasons, values and sources").click()
+    expect(page.get_by_text("Why this fired", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_order_answer_and_set_aside(visit: Visit, axe: str, scripts: bool) -> None:
+    page = visit(java_script_enabled=scripts).open("/patients/persistent-low-alp")
+    page.get_by_role("button", name="+ PLP (vitamin B6)").click()
+    expect(page.get_by_text("Added to the draft orders: PLP (vitamin B6).")).to_be_visible()
+    page.get_by_text("Set this card aside").click()
+    page.get_by_label("Reason").select_option(label="Already evaluated")
+    page.get_by_role("button", name="Set aside").click()
+    expect(page.get_by_text("Set aside: Already evaluated.")).to_be_visible()
+    if scripts:
+        picture(page, "answered")
+        assert violations(page, axe) == []
+    page.get_by_label("Drug").first.select_option("zoledronate")
+    page.get_by_role("button", name="Sign it").click()
+    expect(page.get_by_text("Order being signed")).to_be_visible()
+    expect(page.locator(".card")).to_have_count(1)
+
+
+def test_a_changed_value_fires_again(visit: Visit) -> None:
+    page = visit().open("/patients/persistent-low-alp")
+    page.get_by_text("Values, units, dates, drugs, age").click()
+    latest = page.get_by_role("group", name="ALP 3")
+    latest.get_by_label("Value").fill("61")
+    page.get_by_role("button", name="Fire again").click()
+    expect(page.get_by_text("No card: the service looked")).to_be_visible()
+    expect(page.get_by_text("the latest, 61 U/L")).to_be_visible()
+    page.get_by_role("link", name="Back to the chart as it was").click()
+    expect(page.locator(".card")).to_have_count(1)
+
+
+def test_a_card_is_answered_by_keyboard_alone(visit: Visit) -> None:
+    page = visit().open("/patients/persistent-low-alp")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").startswith("+ PLP"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Added to the draft orders: PLP (vitamin B6).")).to_be_visible()
+
+
+def test_what_is_typed_stays_text(visit: Visit) -> None:
+    value = "<img src=x onerror=alert(1)>"
+    page = visit().open(f"/patients/persistent-low-alp?alp-2-value={value}&alp-1-unit={value}")
+    assert page.locator("main img").count() == 0
+    page.get_by_text(re.compile("^Request: POST")).click()
+    expect(page.locator("pre").filter(has_text=value)).to_be_visible()
