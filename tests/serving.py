@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import IO, Any
 import requests
 
 from tests.charts import REFERENCE, Json, alp, patient
+from tests.processes import free_port
 from tests.remembering import KEY
 
 _PATIENCE_SECONDS = 60
@@ -100,14 +100,6 @@ def served(url: str, **more: Any) -> Iterator[Served]:
         yield server
     finally:
         server.kill()
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _read(lines: IO[str] | None, log: Callable[[str], object]) -> None:

@@ -33,7 +33,7 @@ class Visits:
         self._line = line
         self._requests = requests
         self._fhir_base = fhir_base
-        self._random = random.Random(seed)  # noqa: S311  (a draw by lot that can be repeated)
+        self._random = random.Random(seed)
         self._number = count()
         self._name = f"thread{seed}"
         self._cards: deque[Json] = deque(maxlen=50)
