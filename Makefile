@@ -8,7 +8,7 @@ READY  := $(VENV)/.installed
 DRIVEN := $(VENV)/.browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-spark fuzz format bench clean
+.PHONY: help demo test test-browser test-spark fuzz format bench soak clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -40,6 +40,9 @@ format: $(READY) ## format the code and mend what lint can mend
 bench: $(READY) ## measure how long an answer takes, and a population
 	$(BIN)/python -m tests.benchmarks.bench
 	$(BIN)/python -m tests.benchmarks.bulk
+
+soak: $(READY) ## load two servers for a minute while database, FHIR server and workers fail
+	$(BIN)/python -m tests.soak
 
 clean: ## remove .venv, caches and build output
 	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

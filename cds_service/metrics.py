@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -150,6 +151,13 @@ def shared_by_workers() -> Path:
     os.environ[_FOLDER] = str(folder)
     values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
     return folder
+
+
+def shared_no_longer(folder: Path) -> None:
+    """No worker was started after all: this process counts by itself again."""
+    del os.environ[_FOLDER]
+    values.ValueClass = values.MutexValue
+    shutil.rmtree(folder)
 
 
 def stop_counting() -> None:

@@ -130,6 +130,7 @@ def test_the_line_says_who_asked_what_about_whom(witness: Witness, service: Clie
     told = json.loads(line.partition(" audit ")[2])
     assert told.pop("ms") > 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", told.pop("at"))
+    assert re.fullmatch(r"[0-9a-f]{32}", told.pop("request_id"))
     assert told.pop("situation")
     assert isinstance(told.pop("cards"), int), "which, depends on the day of the test"
     assert told == {

@@ -3,7 +3,6 @@
 import logging
 import mmap
 import secrets
-import shutil
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +16,7 @@ from cds_service.commands.refusal import Refusal, settings_in_force
 from cds_service.commands.server import Options, Server, can_listen
 from cds_service.errors import KnowledgeError
 from cds_service.logs import write_to_stderr
-from cds_service.metrics import Metrics, shared_by_workers
+from cds_service.metrics import Metrics, shared_by_workers, shared_no_longer
 from cds_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def serve(
     try:
         server = _server(settings, options)
     except BaseException:
-        shutil.rmtree(folder)
+        shared_no_longer(folder)
         raise
     _log.warning(_greeting(settings, host, port))
     if settings.hash_key is None:

@@ -23,6 +23,7 @@ _CALLS = {"small": 400, "typical": 400, "heavy": 80}
 _PATH = "/cds-services/low-alp-patient-view"
 _START_WITHIN_SECONDS = 30
 _NO_OP = f"""
+import tempfile
 import flask
 app = flask.Flask("no_op")
 app.post("{_PATH}")(lambda: (flask.request.get_data(), '{{"cards":[]}}')[1])
@@ -35,8 +36,19 @@ memory = f"sqlite:///{tempfile.mkdtemp()}/memory.sqlite3"
 app = create_app(Settings(auth="off", database_url=memory))
 """
 _SERVE = """
-from cds_service.commands.server import Server
-Server(app, host="127.0.0.1", port={port}, workers=1, threads=4).run()
+import pathlib
+from cds_service.commands.server import Options, Server
+options = Options(
+    host="127.0.0.1",
+    port={port},
+    workers=1,
+    threads=4,
+    largest_body=10_485_760,
+    drain_seconds=0,
+    graceful_seconds=5,
+    metrics_folder=pathlib.Path(tempfile.mkdtemp()),
+)
+Server(lambda: app, options, lambda outcome: None, lambda: None).run()
 """
 
 

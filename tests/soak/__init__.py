@@ -1,0 +1,1 @@
+"""Two servers on one database under load, while what they lean on fails: `python -m tests.soak`."""
