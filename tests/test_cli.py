@@ -556,7 +556,7 @@ def test_every_command_refuses_a_policy_that_is_wrong(
 
 def test_serve_refuses_without_authentication_unless_it_is_off() -> None:
     for settings in (NO_SETTINGS, {"CDS_AUTH": "required"}):
-        done = process("serve", settings=settings)
+        done = process("serve", "--port", str(free_port()), settings=settings)
         assert (done.returncode, done.stdout) == (2, "")
         says_one_line(done.stderr, "CDS_AUTH=required", "CDS_AUTH=off")
 

@@ -55,6 +55,8 @@ def client() -> None:
 @click.option("--cors-origin", "cors_origins", multiple=True, help="May be repeated.")
 @click.option("--rate-per-minute", type=click.IntRange(1))
 @click.option("--smart-links", is_flag=True, default=None)
+@click.option("--smart-client-id", help="Id of the timeline at its authorization server.")
+@click.option("--frame-ancestor", "frame_ancestors", multiple=True, help="May be repeated.")
 @click.option("--strict-discovery", is_flag=True, default=None)
 def add(**given: Any) -> None:
     """Add a trusted client to CDS_CLIENTS and print what to give to its record system."""
@@ -64,9 +66,7 @@ def add(**given: Any) -> None:
     table = {key: list(v) if isinstance(v, tuple) else v for key, v in given.items() if v}
     _append(settings.clients, _as_toml(table))
     added = next(c for c in _clients(settings.clients).clients if c.name == given["name"])
-    click.echo(
-        f"{added.name} is in {settings.clients}; it may call once the service is started anew.\n"
-    )
+    click.echo(f"{added.name} is in {settings.clients}; it may call after SIGHUP or a new start.\n")
     click.echo(for_the_record_system(added, settings))
 
 

@@ -80,11 +80,11 @@ def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
         base = ehr.base = f"http://127.0.0.1:{server.server_port}"
         for title, request in _hook_requests(advisor):
             _fire(console, ehr, title, request)
-        console.print(f"\nOpen the sandbox EHR at [bold]{base}/[/bold]", highlight=False)
-        console.print(f"The service answers at [bold]{base}/cds-services[/bold]", highlight=False)
         console.print(f"It lives on {AS_OF.isoformat()}, the day of the bundled patients.")
         if not stay:
             return
+        console.print(f"\nOpen the sandbox EHR at [bold]{base}/[/bold]", highlight=False)
+        console.print(f"The service answers at [bold]{base}/cds-services[/bold]", highlight=False)
         console.print("Press Ctrl-C to end it.")
         threading.Event().wait()
     console.print("Ended.")

@@ -1,5 +1,6 @@
 """Requests counted and timed, and `GET /metrics`, for those who may read it."""
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from cds_service.networks import Network, listed
 from cds_service.offered_services import SERVICES
 from cds_service.web.proxies import THROUGH_A_STRANGER
 
+_log = logging.getLogger("cds_service")
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -23,7 +25,12 @@ def install(app: Flask, metrics: Metrics, readers: Sequence[Network]) -> None:
         g.started = time.perf_counter()
 
     def end(response: Response) -> Response:
-        _count(metrics, response.status_code)
+        try:
+            _count(metrics, response.status_code)
+        except (
+            OSError
+        ) as error:  # the folder that the workers share; the answer is there all the same
+            _log.warning("metrics failed cause=%s", type(error).__name__)
         return response
 
     app.before_request(begin)
