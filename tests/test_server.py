@@ -25,6 +25,7 @@ from tests.processes import (
     PATIENCE_SECONDS,
     ROOT,
     answering,
+    environment,
     free_port,
     running,
 )
@@ -210,6 +211,44 @@ def test_a_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(timeout=10)
         call.close()
+
+
+def test_a_stop_reaches_a_worker_that_has_just_been_started(tmp_path: Path) -> None:
+    """Told to stop before it has its own way with signals, it would be waited for until it is killed."""
+    program = """
+import time
+from cds_service.cli import main
+from cds_service.commands.server import Worker
+
+start = Worker.init_process
+
+def slowly(worker):
+    print("the worker is there", flush=True)
+    time.sleep(1)
+    start(worker)
+
+Worker.init_process = slowly
+main()
+"""
+    log = tmp_path / "log"
+    address = ("--port", str(free_port()), "--workers", "1", "--graceful-seconds", "300")
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, "serve", *address],
+            cwd=ROOT,
+            env=environment(
+                {**OFF, "CDS_DATABASE_URL": f"sqlite:///{tmp_path / 'memory.sqlite3'}"}
+            ),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            there = "the worker is there"
+            until(lambda: there in log.read_text(encoding="utf-8"), there)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=PATIENCE_SECONDS) == 0
+        finally:
+            process.kill()
 
 
 def test_a_server_that_drains_is_not_ready_and_answers_all_the_same(tmp_path: Path) -> None:

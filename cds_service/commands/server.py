@@ -6,6 +6,7 @@ It stops and reloads without dropping a request.
 import logging
 import select
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 _HUNG_WORKER_SECONDS = 30
 _IDLE_CONNECTION_SECONDS = 75
 """Longer than a proxy keeps an unused connection, so that it is never us who close it under a call."""
+_TO_A_WORKER = frozenset(
+    {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT, signal.SIGUSR1}
+)
+"""What the master sends its workers."""
 _log = logging.getLogger("cds_service")
 
 
@@ -129,6 +134,18 @@ class _Master(Arbiter):  # type: ignore[misc]
         if self.app.renew():
             super().handle_hup()
 
+    def spawn_worker(self) -> Any:
+        """A new process has the master's way with signals until it has set its own.
+
+        One that came in between would be lost, and a stop would wait for that worker until it is
+        killed; so they wait until the worker is ready for them.
+        """
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_A_WORKER)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
     def handle_term(self) -> None:
         self.app.draining()
         time.sleep(self.app.drain_seconds)  # workers answer; other signals wait
@@ -140,6 +157,10 @@ class Worker(PatientWorker):
 
     Those callers were told that they are connected; closing the socket on them would drop a request.
     """
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_A_WORKER)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         if enabled or self.alive:
