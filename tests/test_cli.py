@@ -642,19 +642,36 @@ def test_demo_shows_cards_and_ends() -> None:
     done = process("demo", "--once", "--port", "0")
     assert done.returncode == 0, done.stderr
     assert "ALP persistently low (31 and 27 U/L)" in done.stdout
-    assert "No card: the service looked and found nothing to say." in done.stdout
+    assert done.stdout.count("No card: the service looked and found nothing to say.") == 2
+    assert len(done.stdout.splitlines()) < 130, "a screen or three, not ten"
+    assert "Data as of 1 Nov 2026" in done.stdout, "the patients' day, whatever day it is outside"
+    assert done.stdout.count("Why this fired") == 1, "one card whole, the others in short"
+    short = done.stdout.partition("More calls, in short")[2]
+    assert re.findall(r"^(\S+) · (\S+)$", short, re.M) == [
+        ("low-explained-by-antiresorptive", "patient-view"),
+        ("low-before-antiresorptive", "patient-view"),
+        ("suspect-specimen", "patient-view"),
+        ("child-single-low-alp", "patient-view"),
+        ("normal-alp", "patient-view"),
+    ]
+    assert re.findall(r"^(\S+) · order-sign, (\S+) drafted$", short, re.M) == [
+        ("persistent-low-alp", "alendronate"),
+        ("specialist-managed", "denosumab"),
+        ("normal-alp", "alendronate"),
+    ]
+    assert "  CRITICAL  Hypophosphatasia or ALPL variant on record" in short
+    assert "  Draft orders: [Recollect sample]" in short
     assert "answers at" not in done.stdout, "it is gone when this is read"
     assert "Press Ctrl-C" not in done.stdout
     assert "Traceback" not in done.stderr
 
 
-def test_demo_shows_the_same_cards_on_any_day(tmp_path: Path) -> None:
-    """A site policy holds in the demo too."""
+def test_demo_follows_a_site_policy(tmp_path: Path) -> None:
     policy = written(tmp_path, "site.toml", '[situations]\npersistent-low-alp = "off"')
     done = process("demo", "--once", "--port", "0", settings={"CDS_POLICY": policy})
     assert done.returncode == 0, done.stderr
-    assert "Data as of 1 Nov 2026" in done.stdout
     assert "ALP persistently low (31 and 27 U/L)" not in done.stdout
+    assert "INFO  ALP 31 U/L on alendronate" in done.stdout
 
 
 def test_demo_stays_up_until_ctrl_c(tmp_path: Path) -> None:
@@ -665,6 +682,9 @@ def test_demo_stays_up_until_ctrl_c(tmp_path: Path) -> None:
     ):
         address = _awaited(log, r"The service answers at (http://127\.0\.0\.1:\d+)", demo)
         _awaited(log, r"Press (Ctrl-C)", demo)
+        told = log.read_text(encoding="utf-8")
+        assert told.splitlines()[1] == f"Open the sandbox EHR at {address}/"
+        assert told.count(f"Open the sandbox EHR at {address}/") == 2, "first and last"
         assert requests.get(f"{address}/cds-services", timeout=5).status_code == 200
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=PATIENCE_SECONDS) == 0

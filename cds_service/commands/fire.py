@@ -197,4 +197,4 @@ def _answered(console: Console, url: str, call: Json) -> None:
     cards = [msgspec.convert(card, Card) for card in answer["cards"]]
     terminal.show_cards(console, cards)
     if not cards:
-        console.print("  No card: the service looked and found nothing to say.")
+        terminal.show_nothing(console)

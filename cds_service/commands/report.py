@@ -157,7 +157,7 @@ def _as_text(made: Report) -> str:
     console = Console(width=_WIDTH, no_color=True, force_terminal=False)
     with console.capture() as captured:
         console.print(f"{escape(made.title)}\n{escape(made.period)}\n\n{escape(made.summary)}")
-        for section in made.sections:
+        for section in made.to_read():
             console.print(f"\n{escape(section.title)}")
             console.print(_as_table(section) if section.rows else "  Nothing to count.")
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
