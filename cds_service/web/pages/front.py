@@ -19,7 +19,10 @@ def blueprint() -> Blueprint:
     def door() -> Response:
         # Relative, so that it holds behind a proxy that serves below a path.
         return Response(
-            _TOLD, status=302, headers={"Location": "knowledge"}, content_type="text/plain"
+            _TOLD,
+            status=302,
+            headers={"Location": "knowledge"},
+            content_type="text/plain; charset=utf-8",
         )
 
     return routes
