@@ -6,11 +6,8 @@ A table lives in the module of its idea and joins `METADATA`; its schema comes f
 import os
 import weakref
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Engine as Engine
 from sqlalchemy import MetaData, create_engine, event, make_url
 
@@ -23,7 +20,6 @@ METADATA = MetaData(
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 5
-_one_at_a_time = Lock()  # Alembic keeps its context in the module
 
 
 def open_database(url: str, *, patience_seconds: int | None = None) -> Engine:
@@ -42,21 +38,6 @@ def open_database(url: str, *, patience_seconds: int | None = None) -> Engine:
         engine = _impatient(url, patience_seconds)
     _own_connections_after_a_fork(engine)
     return engine
-
-
-def upgrade(engine: Engine) -> None:
-    """Bring the schema up to date. Safe to run again, and by several processes at once."""
-    config = migrations()
-    config.attributes["engine"] = engine
-    with _one_at_a_time:
-        command.upgrade(config, "head")
-
-
-def migrations() -> Config:
-    """Where Alembic finds the migrations."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
 
 
 def _own_connections_after_a_fork(engine: Engine) -> None:
