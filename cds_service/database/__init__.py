@@ -5,11 +5,13 @@ A table lives in the module of its idea and joins `METADATA`; its schema comes f
 
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, MetaData, create_engine, event, make_url
 from sqlalchemy import Engine as Engine
-from sqlalchemy import MetaData, create_engine, event, make_url
 
 METADATA = MetaData(
     naming_convention={
@@ -38,6 +40,30 @@ def open_database(url: str, *, patience_seconds: int | None = None) -> Engine:
         engine = _impatient(url, patience_seconds)
     _own_connections_after_a_fork(engine)
     return engine
+
+
+@contextmanager
+def begin_unsynced(engine: Engine) -> Iterator[Connection]:
+    """A transaction that outlives this process, but perhaps not a power cut.
+
+    SQLite does not wait for the disk then; what is acknowledged to anybody is kept without this.
+    """
+    waits = engine.dialect.name != "sqlite"
+    with engine.connect() as connection:
+        if not waits:
+            _synchronous(connection, "NORMAL")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            if not waits:
+                _synchronous(connection, "FULL")
+
+
+def _synchronous(connection: Connection, level: str) -> None:
+    """Set on the bare connection: SQLite takes no such setting within a transaction."""
+    bare: Any = connection.connection.dbapi_connection
+    bare.execute(f"PRAGMA synchronous={level}")
 
 
 def _own_connections_after_a_fork(engine: Engine) -> None:
