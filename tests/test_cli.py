@@ -129,6 +129,22 @@ def test_check_names_what_a_site_switched(tmp_path: Path) -> None:
     assert result.stdout.splitlines()[1:] == switched
 
 
+def test_check_names_the_numbers_and_codes_of_a_site(tmp_path: Path) -> None:
+    policy = written(
+        tmp_path,
+        "site.toml",
+        "[alp]\nadult_female = 38\n"
+        '[[local_codes]]\nvalue_set = "alp-total"\nsystem = "urn:x"\ncode = "ALP"\n'
+        '[[local_codes]]\nvalue_set = "plp"\nsystem = "urn:x"\ncode = "B6"\n',
+    )
+    result = run("check", settings={"CDS_POLICY": policy})
+    assert result.stdout.splitlines()[1:] == [
+        "alp.adult_female = 38 (built-in: 35)",
+        "local_codes = value_set alp-total, system urn:x, code ALP;"
+        " value_set plp, system urn:x, code B6 (built-in: none)",
+    ]
+
+
 def test_check_needs_no_authentication_to_be_set_up() -> None:
     assert run("check", settings={"CDS_AUTH": "required"}).exit_code == 0
 
@@ -139,6 +155,13 @@ def test_settings_that_are_empty_are_as_good_as_unset() -> None:
 
 def test_version_is_that_of_the_package() -> None:
     assert re.fullmatch(r"cds-service, version \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize("group", [(), ("client",), ("db",)])
+def test_the_list_of_commands_cuts_no_sentence(group: tuple[str, ...]) -> None:
+    commands = run(*group, "--help").stdout.partition("Commands:\n")[2]
+    assert all(line.endswith(".") for line in commands.splitlines())
+    assert "..." not in commands
 
 
 @pytest.mark.parametrize("name", ["serve", "demo", "evaluate", "check"])

@@ -63,7 +63,10 @@ class Ehr:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--once", is_flag=True, help="Print the cards and exit.")
 def demo(port: int, once: bool) -> None:
-    """Start the service on loopback, fire hooks for bundled patients, and stay up."""
+    """Try it: the service on loopback, with a sandbox EHR.
+
+    Prints the cards of several bundled patients, and stays up.
+    """
     try:
         with tempfile.TemporaryDirectory() as folder:
             memory = f"sqlite:///{folder}/demo.sqlite3"

@@ -68,7 +68,10 @@ def fire(
     timeout: float,
     as_of: datetime | None,
 ) -> None:
-    """Open a chart, or sign an order, in an EHR played against a FHIR server; print the cards."""
+    """Play the EHR on a FHIR server, and print the cards.
+
+    Opens a chart, or signs an order.
+    """
     console = Console()
     base = _base(fhir_server)
     settings = settings_in_force()

@@ -65,7 +65,10 @@ def report(
     encounters: int | None,
     output: Path | None,
 ) -> None:
-    """Cards shown, taken, set aside by reason, and unanswered; or beside a forecast."""
+    """What clinicians made of the cards.
+
+    Cards shown, taken, set aside by reason, and unanswered; or beside a forecast.
+    """
     site = Site(patients, encounters)
     _check(compare, site, since, comments=comments)
     settings = settings_in_force()
