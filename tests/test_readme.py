@@ -15,6 +15,7 @@ from functools import reduce
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from cds_service import rulebook
@@ -120,6 +121,14 @@ def test_command_within_a_sentence_exists(span: str) -> None:
 
 def _has(command: str, subcommand: str) -> bool:
     return subcommand in getattr(main.commands[command], "commands", {})
+
+
+def test_profile_of_the_compose_file_exists() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    known = {profile for service in services.values() for profile in service["profiles"]}
+    told = {c.split()[3] for c in CODE if c.startswith("docker compose --profile ")}
+    assert told
+    assert told <= known
 
 
 def test_option_within_a_sentence_exists() -> None:
