@@ -228,7 +228,9 @@ def test_files_named_exist(page: Page) -> None:
     assert not lost
 
 
-def test_every_folder_of_the_package_is_told() -> None:
+def test_every_folder_and_module_of_the_package_is_told() -> None:
+    modules = {p.name for p in (ROOT / "cds_service").glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert {f"cds_service/{name}" for name in modules} <= set(THE_README.code)
     folders = {p.parent for p in (ROOT / "cds_service").glob("*/*") if p.suffix != ".pyc"}
     assert {f"cds_service/{f.name}/" for f in folders} <= set(THE_README.code)
 
