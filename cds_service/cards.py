@@ -95,7 +95,7 @@ class Cards:
             order = self.drafts[offer.code]
             needless = self.drafts.needless(offer.code, a)
             if needless is not None:
-                notes[offer.code] = f"Not offered: {order.label} ({needless})."
+                notes[offer.code] = f"Not offered, {needless}: {order.label}."
                 continue
             offered.add(offer.code)
             draft = self.drafts.draft(offer.code, a, encounter_id=encounter_id)

@@ -158,7 +158,7 @@ def test_a_hook_request_gives_its_cards() -> None:
     assert result.stderr == ""
     assert "persistent-low-alp.json (patient-view)" in result.stdout
     assert "WARNING  ALP persistently low (31 and 27 U/L)" in result.stdout
-    assert "Draft orders, one press each: [PLP (vitamin B6) *]" in result.stdout
+    assert "Draft orders, one press each: [Blood test: PLP (vitamin B6 level) *]" in result.stdout
     assert "Set aside because: Already evaluated" in result.stdout
 
 

@@ -585,6 +585,30 @@ def test_orders_sources_and_reasons_have_none_of_the_banned_words(found: Any) ->
         assert not re.search("[{}]", text)
 
 
+KINDS_OF_ORDER = (
+    "Blood test: ",
+    "New blood sample: ",
+    "Urine test: ",
+    "Gene test: ",
+    "Imaging: ",
+    "Refer: ",
+)
+LONGEST_LABEL = 40
+"""Characters of a button; CDS Hooks gives no limit."""
+
+
+@pytest.mark.parametrize("code", ORDERS)
+def test_a_button_says_what_kind_of_order_it_is(code: str) -> None:
+    """`PLP (vitamin B6)` or `PTH` alone would read like prescribing it."""
+    label = ORDERS[code].label
+    assert label.startswith(KINDS_OF_ORDER)
+    assert len(label) <= LONGEST_LABEL
+
+
+def test_no_two_buttons_read_alike() -> None:
+    assert len({order.label for order in ORDERS.values()}) == len(ORDERS)
+
+
 @pytest.mark.parametrize("found", CITATIONS.values(), ids=CITATIONS)
 def test_evidence_is_told_in_words(found: Citation) -> None:
     assert re.search(r"[a-z]{5,}", found.evidence), "not a grade such as 1A"

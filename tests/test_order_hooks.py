@@ -413,7 +413,7 @@ def test_pending_work_up_does_not_silence_an_order(service: Client) -> None:
     )
     assert [slug(c) for c in cards] == [PERSISTENT]
     assert orders(cards) == ["mineral_panel"]
-    assert "PLP (vitamin B6) (already ordered)" in cards[0]["detail"]
+    assert "Not offered, already ordered: Blood test: PLP (vitamin B6 level)." in cards[0]["detail"]
 
 
 def test_a_secondary_cause_is_listed_not_silencing(service: Client) -> None:

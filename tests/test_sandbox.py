@@ -160,7 +160,7 @@ def test_taking_a_suggestion_sends_feedback_and_keeps_the_draft(
 ) -> None:
     base, told = listening
     page = opened(base, "persistent-low-alp")
-    plp = suggestion(page, "PLP (vitamin B6)")
+    plp = suggestion(page, "Blood test: PLP (vitamin B6 level)")
     after = answer(base, "persistent-low-alp", page, suggestion=plp)
     (entry,) = told.pop()["feedback"]
     card = came(page)[1]["cards"][0]
@@ -171,10 +171,9 @@ def test_taking_a_suggestion_sends_feedback_and_keeps_the_draft(
         "outcome": "accepted",
         "acceptedSuggestions": [{"id": plp}],
     }
-    assert "Added to the draft orders: PLP (vitamin B6). Feedback to the service: 200, taken" in (
-        words(after)
-    )
-    assert "Pyridoxal 5'-phosphate (PLP), plasma" in words(after)
+    added = "Added to the draft orders: Blood test: PLP (vitamin B6 level)."
+    assert f"{added} Feedback to the service: 200, taken" in words(after)
+    assert "Pyridoxal 5'-phosphate (PLP) level, plasma" in words(after)
     # What is in the draft already is not offered again when the drug is signed.
     signed = opened(
         base, "persistent-low-alp", after=visit_of(after), drug="alendronate", do="sign"
@@ -182,7 +181,7 @@ def test_taking_a_suggestion_sends_feedback_and_keeps_the_draft(
     kinds = [e["resource"]["resourceType"] for e in sent(signed)["context"]["draftOrders"]["entry"]]
     assert kinds == ["ServiceRequest", "MedicationRequest"]
     labels = [s["label"] for s in came(signed)[1]["cards"][0]["suggestions"]]
-    assert "PLP (vitamin B6)" not in labels
+    assert "Blood test: PLP (vitamin B6 level)" not in labels
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ MENTIONS = {
     "do_not_delay_denosumab": r"do not delay",
     "old_low_value_and_date_shown": r"28 U/L, \d+ \w+ 2015",
     "order_not_blocked": r"not blocked|nothing is blocked",
-    "plp_already_in_session": r"PLP.*already in the draft",
+    "plp_already_in_session": r"already in the draft: Blood test: PLP",
     "sequential_therapy": r"follow-on|sequential",
     "unit_missing": r"unit is missing|no unit",
     "b6_hold": r"off supplements|before any vitamin B6",

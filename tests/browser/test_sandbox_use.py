@@ -23,8 +23,10 @@ def test_from_the_list_to_the_reason_of_a_card(visit: Visit) -> None:
 )
 def test_order_answer_and_set_aside(visit: Visit, axe: str, scripts: bool, patient: str) -> None:
     page = visit(java_script_enabled=scripts).open(f"/patients/{patient}")
-    page.get_by_role("button", name="+ PLP (vitamin B6)").click()
-    expect(page.get_by_text("Added to the draft orders: PLP (vitamin B6).")).to_be_visible()
+    page.get_by_role("button", name="+ Blood test: PLP (vitamin B6 level)").click()
+    expect(
+        page.get_by_text("Added to the draft orders: Blood test: PLP (vitamin B6 level).")
+    ).to_be_visible()
     page.get_by_text("Set this card aside").click()
     page.get_by_label("Reason").select_option(label="Already evaluated")
     page.get_by_role("button", name="Set aside").click()
@@ -57,7 +59,9 @@ def test_a_card_is_answered_by_keyboard_alone(visit: Visit) -> None:
         if page.evaluate("document.activeElement.textContent").startswith("+ PLP"):
             break
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Added to the draft orders: PLP (vitamin B6).")).to_be_visible()
+    expect(
+        page.get_by_text("Added to the draft orders: Blood test: PLP (vitamin B6 level).")
+    ).to_be_visible()
 
 
 def test_what_is_typed_stays_text(visit: Visit) -> None:
