@@ -55,7 +55,7 @@ class Cards:
         if summary is None:
             raise LookupError(f"the summary of {finding.slug} speaks of something not on record")
         rulebook = self._rulebook
-        primary = rulebook.citations[situation.citations[0]]
+        primary = rulebook.citations[situation.sources[0]]
         return Card(
             uuid=str(uuid4()),
             summary=summary,

@@ -422,7 +422,7 @@ CITED = {
 
 @pytest.mark.parametrize("situation", CITED)
 def test_the_sources_that_the_model_names_are_cited(advisor: Advisor, situation: str) -> None:
-    assert set(CITED[situation]) <= set(advisor.rulebook.situations[situation].citations)
+    assert set(CITED[situation]) <= set(advisor.rulebook.situations[situation].sources)
 
 
 FRACTURED = [condition("atypical femoral fracture"), alp(28, -20, 35)]

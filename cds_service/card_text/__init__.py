@@ -4,7 +4,7 @@ Why this fired, values used, not known to this tool, options to consider, source
 that comes from the record is escaped; everything else is ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -16,7 +16,7 @@ from cds_service.card_text.speaker import Speaker
 from cds_service.card_text.table import values_table
 from cds_service.phrases.policy import numbers
 from cds_service.rulebook import Rulebook
-from cds_service.rulebook.situation import Situation
+from cds_service.rulebook.situation import Line, Situation, conditions
 
 
 class FixedText(msgspec.Struct, frozen=True):
@@ -25,19 +25,19 @@ class FixedText(msgspec.Struct, frozen=True):
     rule: str
     closing: str
     """When doing nothing is reasonable, and what would change the advice."""
-    sources: str
+    sources: Sequence[Line]
     version: str
     speaks_of: frozenset[str]
 
 
 def fixed_text(situation: Situation, rulebook: Rulebook) -> FixedText:
-    """The rule in words, the sources, and the version line up to the date."""
+    """The rule in words, the sources with their conditions, and the version line up to the date."""
     about = rulebook.about
     in_force = numbers(rulebook.policy)
     return FixedText(
         rule=f"*Rule:* {situation.criterion.format_map(in_force)}",
         closing=f"{situation.no_action} {situation.would_change}".format_map(in_force),
-        sources="\n".join(_sources(situation, rulebook)),
+        sources=tuple(_sources(situation, rulebook)),
         version=(
             f"Rule `{situation.slug}`, knowledge {about.version}, policy {rulebook.policy.version}."
             f" Last clinical review: {about.last_clinical_review}."
@@ -72,7 +72,7 @@ def detail(
             ),
             _block(
                 "Sources and rule version",
-                [fixed.sources],
+                list(dict.fromkeys(speaker.bullets(fixed.sources))),
                 [f"{fixed.version} {words.on(a.as_of)}."],
             ),
         )
@@ -83,10 +83,8 @@ def _block(title: str, *parts: Sequence[str]) -> str:
     return f"**{title}**\n\n" + "\n\n".join("\n".join(p) for p in parts if p)
 
 
-def _sources(situation: Situation, rulebook: Rulebook) -> list[str]:
-    lines = []
-    for key in situation.citations:
-        source = rulebook.citations[key]
+def _sources(situation: Situation, rulebook: Rulebook) -> Iterator[Line]:
+    for cited in situation.citations:
+        source = rulebook.citations[cited.source]
         label = f"[{source.label}]({source.url})" if source.url else source.label
-        lines.append(f"- {label}: {source.evidence}")
-    return lines
+        yield Line(f"{label}: {source.evidence}", conditions(cited.when))
