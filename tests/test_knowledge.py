@@ -754,7 +754,8 @@ def test_card_says_that_it_is_advisory(given: dict[str, Given], name: str) -> No
 def test_card_tells_its_rule_in_words(book: Rulebook, given: dict[str, Given], name: str) -> None:
     for card, situation in given[name].cards:
         rule = situation.criterion.format_map(numbers(book.policy))
-        assert rule in blocks(card)["Why this fired"]
+        assert rule in blocks(card)["Sources and rule version"]
+        assert card["detail"].count(rule) == 1
         assert len(rule.split()) >= 8
 
 

@@ -256,7 +256,7 @@ def test_nobody_treated_before_is_told_of_a_first_dose(
     card = service.fire(*chart, hook="order-sign", drafts=[draft(drug)])[0]
     assert card["summary"].endswith(summary)
     assert why in card["detail"]
-    assert "first dose" not in card["summary"] + card["detail"].split("*Rule:*")[0]
+    assert "first dose" not in card["summary"] + card["detail"].split("**Values used**")[0]
 
 
 def test_denosumab_of_long_ago_is_not_due(service: Client) -> None:

@@ -318,7 +318,7 @@ def test_the_value_from_before_treatment_is_not_called_still_low(advisor: Adviso
     before = [alp(24, -400, 35), taking("alendronate", -300)]
     found = read(advisor, *before)
     assert found.said == "warning: low-before-antiresorptive"
-    assert "still low" not in found.text.split("*Rule:*")[0]
+    assert "still low" not in found.text.split("**Values used**")[0]
     assert "No ALP that counts is on file since the first dose" in found.text
     assert found.offered == ["plp", "refer_metabolic_bone"]
     since = read(advisor, *before, alp(25, -20, 35))
@@ -370,7 +370,7 @@ def test_a_bisphosphonate_from_before_denosumab_is_told(advisor: Advisor) -> Non
         dose("denosumab", -170),
         drafts=[draft("denosumab", status="stopped")],
     )
-    assert "alendronate: since 15 Aug 2018" in found.text.split("*Rule:*")[0]
+    assert "alendronate: since 15 Aug 2018" in found.text.split("**Values used**")[0]
     assert "check whether it is taken" in found.text
 
 

@@ -1,7 +1,8 @@
 """The text of a card: five blocks of GitHub-flavoured markdown, read in ten seconds.
 
-Why this fired, values used, not known to this tool, options to consider, sources and version. Text
-that comes from the record is escaped; everything else is ours.
+Why this fired, values used, not known to this tool, options to consider, sources and rule. The rule
+in general words comes last: what holds for this patient is said first. Text that comes from the
+record is escaped; everything else is ours.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,25 +23,28 @@ from cds_service.rulebook.situation import Line, Situation, conditions
 class FixedText(msgspec.Struct, frozen=True):
     """What a situation's card says whoever the patient is: put together once, at start."""
 
-    rule: str
     closing: str
     """When doing nothing is reasonable, and what would change the advice."""
     sources: Sequence[Line]
-    version: str
+    rule: str
+    review: str
+    """Who has reviewed it and whom it is for, up to the date."""
     speaks_of: frozenset[str]
 
 
 def fixed_text(situation: Situation, rulebook: Rulebook) -> FixedText:
-    """The rule in words, the sources with their conditions, and the version line up to the date."""
+    """The closing sentences, the sources with their conditions, the rule in words, and the review."""
     about = rulebook.about
     in_force = numbers(rulebook.policy)
     return FixedText(
-        rule=f"*Rule:* {situation.criterion.format_map(in_force)}",
         closing=f"{situation.no_action} {situation.would_change}".format_map(in_force),
         sources=tuple(_sources(situation, rulebook)),
-        version=(
-            f"Rule `{situation.slug}`, knowledge {about.version}, policy {rulebook.policy.version}."
-            f" Last clinical review: {about.last_clinical_review}."
+        rule=(
+            f"Rule `{situation.slug}` (knowledge {about.version}, policy {rulebook.policy.version}):"
+            f" {situation.criterion.format_map(in_force)}"
+        ),
+        review=(
+            f"Last clinical review: {about.last_clinical_review}."
             f" For {about.intended_user}; advisory, does not replace judgement. Data as of"
         ),
         speaks_of=situation.speaks_of,
@@ -56,7 +60,6 @@ def detail(
             _block(
                 "Why this fired",
                 [*speaker.bullets(situation.why), *since(a, situation.slug)],
-                [fixed.rule],
             ),
             _block(
                 "Values used",
@@ -73,7 +76,8 @@ def detail(
             _block(
                 "Sources and rule version",
                 list(dict.fromkeys(speaker.bullets(fixed.sources))),
-                [f"{fixed.version} {words.on(a.as_of)}."],
+                [fixed.rule],
+                [f"{fixed.review} {words.on(a.as_of)}."],
             ),
         )
     )
