@@ -829,7 +829,7 @@ def test_card_names_its_evidence_in_words(
         for key in situation.sources:
             source = book.citations[key]
             label = f"[{source.label}]({source.url})" if source.url else source.label
-            written[f"- {label}: {source.evidence}"] = key
+            written[f"- {label} – {source.evidence}"] = key
         told = [written[s] for s in sources(card)]
         assert len(set(told)) == len(told)
         assert told[0] == situation.sources[0]
@@ -970,6 +970,16 @@ def test_card_names_rule_version_and_review(
         assert f"Last clinical review: {about.last_clinical_review}" in last
         assert "Data as of 1 Nov 2026" in last
         assert card["extension"]["org.low-alp-cds.knowledge-version"] == about.version
+
+
+@each_with_cards
+def test_no_sentence_of_sources_and_review_has_two_colons(
+    given: dict[str, Given], name: str
+) -> None:
+    for card, _ in given[name].cards:
+        (review,) = re.findall(r"Last clinical review: [^.]+\.", card["detail"])
+        for line in [review, *(re.sub(r"\(https?:\S+\)", "", s) for s in sources(card))]:
+            assert line.count(": ") <= 1, line
 
 
 @each_with_cards

@@ -91,4 +91,4 @@ def _sources(situation: Situation, rulebook: Rulebook) -> Iterator[Line]:
     for cited in situation.citations:
         source = rulebook.citations[cited.source]
         label = f"[{source.label}]({source.url})" if source.url else source.label
-        yield Line(f"{label}: {source.evidence}", conditions(cited.when))
+        yield Line(f"{label} – {source.evidence}", conditions(cited.when))
