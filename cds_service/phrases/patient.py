@@ -33,6 +33,16 @@ def _hpp_basis(a: Assessment) -> str | None:
     return words.listed(parts) or None
 
 
+def _hpp_short(a: Assessment) -> str | None:
+    """The strongest entry that makes hypophosphatasia known: diagnosis, variant, then its treatment."""
+    if a.context.hypophosphatasia:
+        return "Hypophosphatasia"
+    gene = a.workup.alpl
+    if gene is not None and a.workup.carrier:
+        return f"{gene.classification.capitalize()} ALPL variant"
+    return "Asfotase alfa (hypophosphatasia)" if a.context.asfotase else None
+
+
 def _fracture(a: Assessment) -> str | None:
     features = a.context.features
     found = _entries([*features.femur, *features.metatarsal][:4])
@@ -89,6 +99,7 @@ def _trimester_limit(a: Assessment) -> str | None:
 
 PATIENT: Mapping[str, Phrase] = {
     "hpp_basis": Phrase(_hpp_basis),
+    "hpp_short": Phrase(_hpp_short, 32),
     "fracture": Phrase(_fracture),
     "fracture_short": Phrase(_fracture_short, 30),
     "dental": Phrase(_dental),
