@@ -11,10 +11,12 @@ from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW, decode
 from tests.charts import (
     REFERENCE,
     Json,
+    alp,
     alpl,
     bundle,
     condition,
     draft,
+    lab,
     patient,
     taking,
 )
@@ -62,3 +64,78 @@ def test_the_summary_names_what_is_on_record(
         f"{named} on record: antiresorptives are generally avoided."
         " Consider specialist review before signing."
     )
+
+
+# Earlier lows and PTH in the summary
+
+
+LIVER = lab("ggt", 310, "U/L", -15, high=40)
+NOT_LOW = alp(88, -15, 35)
+MASKED = [
+    (
+        "two lows long ago",
+        [alp(25, -1500, 35), alp(27, -900, 35), LIVER],
+        "ALP was low (25 and 27 U/L), not now; GGT raised (310 U/L):"
+        " liver disease can mask low ALP. Consider bone ALP.",
+    ),
+    (
+        "later lows on a drug are not what the card rests on",
+        [
+            *(alp(25, -3000, 35), alp(27, -2900, 35), alp(31, -1200, 35), alp(32, -1100, 35)),
+            *(taking("alendronate", -1400, -1000), LIVER),
+        ],
+        "ALP was low (25 and 27 U/L), not now; GGT raised (310 U/L):"
+        " liver disease can mask low ALP. Consider bone ALP.",
+    ),
+    (
+        "a diagnosis of the liver, no raised test",
+        [alp(25, -1500, 35), alp(27, -900, 35), condition("cholestasis", -30)],
+        "ALP was low (25 and 27 U/L), not now; cholestasis or hepatitis on record:"
+        " liver disease can mask low ALP. Consider bone ALP.",
+    ),
+    (
+        "hypophosphatasia without an earlier ALP",
+        [DIAGNOSED, LIVER],
+        "ALP not low now, but GGT 310 U/L (limit 40 U/L):"
+        " liver disease can mask low ALP. Consider bone-specific ALP.",
+    ),
+]
+
+
+@pytest.mark.parametrize("chart, summary", [m[1:] for m in MASKED], ids=[m[0] for m in MASKED])
+def test_a_masked_low_alp_names_the_earlier_lows(
+    advisor: Advisor, chart: list[Json], summary: str
+) -> None:
+    (card,) = read(advisor, patient(57), NOT_LOW, *chart)
+    assert card["summary"] == summary
+    for low in ("25 U/L", "27 U/L") if "25 and 27" in summary else ():
+        assert f"| ALP | {low} |" in card["detail"]
+
+
+ON_DIALYSIS = [patient(66, "male"), alp(30, -30, 40), condition("dialysis", -2000)]
+PTH = [
+    (
+        lab("pth", 55, "pg/mL", -30),
+        "Low ALP (30 U/L), PTH 55 pg/mL, CKD/dialysis: low bone turnover possible."
+        " Consider bone ALP, nephrology review.",
+        "Low ALP (30 U/L), PTH 55 pg/mL, advanced CKD: low bone turnover possible."
+        " Consider bone ALP before the drug.",
+    ),
+    (
+        lab("pth", 55, "pg/mL", -200),  # too old to stand in a summary without its date
+        "Low ALP (30 U/L) with advanced CKD/dialysis: low bone turnover possible."
+        " Consider PTH, bone ALP and nephrology review.",
+        "Low ALP (30 U/L) with advanced CKD: low bone turnover possible."
+        " Consider PTH and bone ALP before an antiresorptive.",
+    ),
+]
+
+
+@pytest.mark.parametrize("pth, in_view, at_order", PTH, ids=["recent", "old"])
+def test_low_alp_in_kidney_disease_names_a_recent_pth(
+    advisor: Advisor, pth: Json, in_view: str, at_order: str
+) -> None:
+    (card,) = read(advisor, *ON_DIALYSIS, pth)
+    assert card["summary"] == in_view
+    (card,) = read(advisor, *ON_DIALYSIS, pth, drafts=[draft("denosumab")])
+    assert card["summary"] == at_order

@@ -3,7 +3,7 @@
 from cds_service import words
 from cds_service.assessment import Assessment, baseline, low_off_treatment, pre_treatment
 from cds_service.assessment.judging import AlpValue
-from cds_service.phrases.series import limit, limit_source, value
+from cds_service.phrases.series import earlier_lows, limit, limit_source, value
 from cds_service.phrases.workup import alpl, pth, substrate_limit
 from cds_service.record import LabResult
 
@@ -12,15 +12,16 @@ _LATEST_ROWS = 4
 
 def values_table(a: Assessment, speaks_of: frozenset[str]) -> list[str]:
     """ALP values and the other results that the card speaks of, oldest first."""
-    rows = [_alp_row(v, a) for v in _values_shown(a)]
+    rows = [_alp_row(v, a) for v in _values_shown(a, speaks_of)]
     rows += _other_rows(a, speaks_of)
     return ["| Date | Test | Value | Limit | Remark |", "|---|---|---|---|---|", *rows]
 
 
-def _values_shown(a: Assessment) -> list[AlpValue]:
+def _values_shown(a: Assessment, spoken: frozenset[str]) -> list[AlpValue]:
     """The latest values, what came before treatment, and the first low; oldest first."""
     wanted = list(a.alp.counted[-_LATEST_ROWS:])
     wanted += [*a.alp.lows[:1], *a.alp.lows[-2:]]
+    wanted += earlier_lows(a) if "earlier_lows" in spoken else ()
     wanted += [v for v in (baseline(a.alp, a.exposure, a.policy),) if v]
     wanted += [v for v in (low_off_treatment(a.alp, a.exposure, a.policy),) if v]
     wanted += [v for v in pre_treatment(a.alp, a.exposure) if v.low][-2:]

@@ -63,8 +63,11 @@ def _liver(a: Assessment) -> str | None:
 
 
 def _liver_short(a: Assessment) -> str | None:
-    results = a.context.liver_results
-    return results[0][0] if results else "liver test"
+    for name, found in a.context.liver_results:
+        if found.quantity:
+            return f"{name} raised ({words.amount(found.quantity)})"
+    diseases = a.context.liver_disease
+    return f"{diseases[0].name.lower()} on record" if diseases else None
 
 
 def _suspicion(a: Assessment, name: str) -> str | None:
@@ -94,7 +97,7 @@ WORKUP: Mapping[str, Phrase] = {
     "pth": Phrase(lambda a: _result_value(pth(a)), 18),
     "pth_date": Phrase(lambda a: words.dated(r.taken) if (r := pth(a)) else None, 11),
     "liver": Phrase(_liver, 56),
-    "liver_short": Phrase(_liver_short, 10),
+    "liver_short": Phrase(_liver_short, 36),
     "potassium": Phrase(lambda a: _suspicion(a, "potassium"), 14),
     "calcium": Phrase(lambda a: _suspicion(a, "calcium"), 14),
     "tube": Phrase(_tube, 8),
