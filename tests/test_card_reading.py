@@ -9,6 +9,7 @@ from cds_service.ehr import hook_requests
 from cds_service.guidance import Advisor
 from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW, decode
 from tests.charts import (
+    PATIENT,
     REFERENCE,
     Json,
     alp,
@@ -139,3 +140,83 @@ def test_low_alp_in_kidney_disease_names_a_recent_pth(
     assert card["summary"] == in_view
     (card,) = read(advisor, *ON_DIALYSIS, pth, drafts=[draft("denosumab")])
     assert card["summary"] == at_order
+
+
+# What is urgent in a suspect specimen
+
+
+def in_sample(*results: Json, tube: str | None = None) -> list[Json]:
+    """A low ALP with other results of its sample, and what is said of the tube."""
+    specimen: Json = {
+        "resourceType": "Specimen",
+        "id": "S1",
+        "subject": {"reference": f"Patient/{PATIENT}"},
+        "container": [{"additiveCodeableConcept": {"text": tube}}],
+    }
+    return [alp(20, -20, 35, specimen="S1"), *results, *([specimen] if tube else [])]
+
+
+def measured(test: str, value: float, unit: str) -> Json:
+    """Another result of that sample."""
+    return lab(test, value, unit, -20, specimen="S1")
+
+
+HIGH_K = measured("potassium", 7.9, "mmol/L")
+LOW_CA = measured("calcium", 1.35, "mmol/L")
+MG = measured("magnesium", 0.4, "mmol/L")
+ACT_FIRST = (
+    "If real, this is urgent: consider acting on it first, with the patient seen and a fresh sample,"
+    " before ALP."
+)
+SUSPECT = [
+    # story, chart, what is said to be urgent, what stands in the table beside ALP
+    (
+        "potassium and calcium",
+        in_sample(HIGH_K, LOW_CA, MG),
+        "potassium 7.9 mmol/L and total calcium 1.35 mmol/L",
+        ["Potassium | 7.9 mmol/L", "Calcium (total) | 1.35 mmol/L", "Magnesium | 0.4 mmol/L"],
+    ),
+    (
+        "a named tube, potassium alone",
+        in_sample(HIGH_K, tube="K2-EDTA"),
+        "potassium 7.9 mmol/L",
+        ["Potassium | 7.9 mmol/L"],
+    ),
+    (
+        "a named tube, nothing out of bounds",
+        in_sample(measured("potassium", 4.1, "mmol/L"), tube="K2-EDTA"),
+        None,
+        ["Potassium | 4.1 mmol/L"],
+    ),
+    ("a named tube, nothing else measured", in_sample(tube="K2-EDTA"), None, []),
+]
+
+
+@pytest.mark.parametrize(
+    "chart, urgent, beside", [s[1:] for s in SUSPECT], ids=[s[0] for s in SUSPECT]
+)
+def test_what_may_be_real_in_a_suspect_sample_comes_first(
+    advisor: Advisor, chart: list[Json], urgent: str | None, beside: list[str]
+) -> None:
+    (card,) = read(advisor, patient(50), *chart)
+    why, _, below = card["detail"].partition("\n\n**Values used**")
+    first = why.splitlines()[2]
+    if urgent is None:
+        assert "urgent" not in card["detail"]
+    else:
+        assert first == f"- In the same sample: {urgent}. {ACT_FIRST}"
+    rows = [row for row in below.splitlines() if row.endswith("same sample as ALP |")]
+    assert [row.split(" | ", 1)[1].split(" |  | ")[0] for row in rows] == beside
+
+
+def test_kidney_disease_is_named_beside_what_is_urgent(advisor: Advisor) -> None:
+    (card,) = read(advisor, patient(50), *in_sample(HIGH_K, LOW_CA), condition("dialysis", -900))
+    said = card["detail"].splitlines()[3]
+    assert said == (
+        "- With dialysis on record, potassium and calcium can be truly abnormal;"
+        " a fresh specimen tells."
+    )
+    assert card["summary"] == (
+        "Low ALP (20 U/L), K 7.9 mmol/L, Ca 1.35 mmol/L in one sample:"
+        " possible EDTA contamination. Consider recollecting."
+    )

@@ -4,10 +4,17 @@ from cds_service import words
 from cds_service.assessment import Assessment, baseline, low_off_treatment, pre_treatment
 from cds_service.assessment.judging import AlpValue
 from cds_service.phrases.series import earlier_lows, limit, limit_source, value
+from cds_service.phrases.specimen import same_sample
 from cds_service.phrases.workup import alpl, pth, substrate_limit
 from cds_service.record import LabResult
 
 _LATEST_ROWS = 4
+_SAME_SAMPLE = {
+    "potassium": "Potassium",
+    "calcium-total": "Calcium (total)",
+    "magnesium": "Magnesium",
+    "zinc": "Zinc",
+}
 
 
 def values_table(a: Assessment, speaks_of: frozenset[str]) -> list[str]:
@@ -73,7 +80,7 @@ def _other_rows(a: Assessment, spoken: frozenset[str]) -> list[str]:
         rows.append(_row(words.dated(a.workup.alpl.reported), "ALPL", alpl(a) or "", "", ""))
     if "liver" in spoken:
         rows += [_result_row(name, r) for name, r in a.context.liver_results]
-    if {"potassium", "calcium"} & spoken:
+    if "urgent" in spoken:
         rows += _specimen_rows(a)
     if {"pth", "pth_date"} & spoken and (found_pth := pth(a)) is not None:
         rows.append(_result_row("PTH", found_pth))
@@ -87,12 +94,7 @@ def _cause_test(name: str) -> str:
 
 
 def _specimen_rows(a: Assessment) -> list[str]:
-    suspects = a.alp.excluded_lows("suspect specimen")
-    suspicion = suspects[-1].suspicion if suspects else None
-    if suspicion is None:
-        return []
-    found = (("Potassium", suspicion.potassium), ("Calcium (total)", suspicion.calcium))
-    return [_result_row(name, r, "same sample as ALP") for name, r in found if r is not None]
+    return [_result_row(_SAME_SAMPLE[name], r, "same sample as ALP") for name, r in same_sample(a)]
 
 
 def _result_row(name: str, found: LabResult, remark: str = "") -> str:

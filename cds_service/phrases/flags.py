@@ -6,7 +6,7 @@ from datetime import timedelta
 from cds_service.assessment import Assessment, baseline, pre_treatment
 from cds_service.assessment.alp import far_apart
 from cds_service.assessment.calendar import months_after
-from cds_service.phrases.series import old_value
+from cds_service.phrases.series import old_value, suspect
 from cds_service.phrases.treatment import relevant
 from cds_service.situations.denosumab import followed
 from cds_service.situations.verdict import below
@@ -110,6 +110,12 @@ def _built_in_limit(a: Assessment) -> bool:
     return latest is not None and latest.limit is not None and "built-in" in latest.limit.origin
 
 
+def _tube_named(a: Assessment) -> bool:
+    """The suspect specimen is so for its tube, not for the results from it."""
+    found = suspect(a)
+    return found is not None and found.suspicion is not None and found.suspicion.tube is not None
+
+
 def _lowered_by(a: Assessment, drug: str) -> bool:
     """That drug is among the possible causes of the low value."""
     return any(c.drug is not None and c.drug.drug == drug for c in a.context.causes)
@@ -145,6 +151,7 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "no_alp_since_first_dose": _no_alp_since_first_dose,
     "single": lambda a: len(a.alp.lows) == 1,
     "fluctuating": lambda a: not a.alp.persistent and 0 < a.alp.low_episodes < a.alp.episodes,
+    "tube_named": _tube_named,
     "built_in_limit": _built_in_limit,
     "below_clearly_low": lambda a: _below(a, "clearly_low"),
     "below_very_low": lambda a: _below(a, "very_low"),

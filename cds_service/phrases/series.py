@@ -152,5 +152,4 @@ SERIES: Mapping[str, Phrase] = {
     "old_value_date": Phrase(lambda a: _day(old_value(a)), 11),
     "old_value_problem": Phrase(_old_problem),
     "earlier_lows": Phrase(lambda a: low_values(earlier_lows(a)), 24),
-    "artefact_value": Phrase(lambda a: value(suspect(a)), 18),
 }

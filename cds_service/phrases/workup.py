@@ -6,7 +6,6 @@ from cds_service import words
 from cds_service.assessment import Assessment
 from cds_service.assessment.workup import Substrate, latest
 from cds_service.phrases.phrase import Phrase
-from cds_service.phrases.series import suspect
 from cds_service.record import LabResult
 
 
@@ -70,17 +69,6 @@ def _liver_short(a: Assessment) -> str | None:
     return f"{diseases[0].name.lower()} on record" if diseases else None
 
 
-def _suspicion(a: Assessment, name: str) -> str | None:
-    found = suspect(a)
-    result = getattr(found.suspicion, name) if found and found.suspicion else None
-    return words.amount(result.quantity) if result and result.quantity else None
-
-
-def _tube(a: Assessment) -> str | None:
-    found = suspect(a)
-    return found.suspicion.tube if found and found.suspicion else None
-
-
 def _result_value(found: LabResult | None) -> str | None:
     return words.amount(found.quantity) if found and found.quantity else None
 
@@ -98,7 +86,4 @@ WORKUP: Mapping[str, Phrase] = {
     "pth_date": Phrase(lambda a: words.dated(r.taken) if (r := pth(a)) else None, 11),
     "liver": Phrase(_liver, 56),
     "liver_short": Phrase(_liver_short, 36),
-    "potassium": Phrase(lambda a: _suspicion(a, "potassium"), 14),
-    "calcium": Phrase(lambda a: _suspicion(a, "calcium"), 14),
-    "tube": Phrase(_tube, 8),
 }
