@@ -89,10 +89,15 @@ class Cards:
         """The orders worth offering, and a note for each that was left out."""
         suggestions: list[Suggestion] = []
         notes: dict[str, str] = {}
+        on_first_card = frozenset(offered)
         for offer in situation.orders:
-            if offer.code in offered or not speaker.holds(conditions(offer.when)):
+            if not speaker.holds(conditions(offer.when)):
                 continue
             order = self.drafts[offer.code]
+            if offer.code in on_first_card:
+                notes[offer.code] = f"Offered on the first card: {order.label}."
+            if offer.code in offered:
+                continue
             needless = self.drafts.needless(offer.code, a)
             if needless is not None:
                 notes[offer.code] = f"Not offered, {needless}: {order.label}."

@@ -16,6 +16,7 @@ from tests.charts import (
     alpl,
     bundle,
     condition,
+    dose,
     draft,
     lab,
     patient,
@@ -220,3 +221,23 @@ def test_kidney_disease_is_named_beside_what_is_urgent(advisor: Advisor) -> None
         "Low ALP (20 U/L), K 7.9 mmol/L, Ca 1.35 mmol/L in one sample:"
         " possible EDTA contamination. Consider recollecting."
     )
+
+
+# A second card without a button of its own
+
+
+def test_the_second_card_says_that_the_first_offers_the_referral(advisor: Advisor) -> None:
+    overdue = [patient(70), alp(27, -900, 35), alp(28, -20, 35), dose("denosumab", -300)]
+    first, second = read(advisor, *overdue)
+    assert "Refer: metabolic bone clinic" in [s["label"] for s in first["suggestions"]]
+    assert "suggestions" not in second
+    note = "- Offered on the first card: Refer: metabolic bone clinic."
+    assert second["detail"].count(note) == 1
+    assert "Offered on the first card" not in first["detail"]
+
+
+def test_an_order_that_one_card_names_twice_is_offered_once(advisor: Advisor) -> None:
+    """`low-on-antiresorptive-no-baseline` names PLP for two kinds of patients."""
+    (card,) = read(advisor, patient(70), alp(27, -60, 35), taking("alendronate", -700))
+    assert [s["label"] for s in card["suggestions"]] == ["Blood test: PLP (vitamin B6 level)"]
+    assert "Offered on the first card" not in card["detail"]
