@@ -22,7 +22,7 @@ from cds_service.ehr import Json, draft_order, hook_requests
 from cds_service.errors import KnowledgeError
 from cds_service.guidance import Advisor
 from cds_service.hooks.card import Card
-from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW
+from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW, decode
 from cds_service.settings import Settings
 from cds_service.web.pages import sandbox
 from cds_service.web.pages.visits import Exchange
@@ -79,7 +79,7 @@ def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
     with serving(app, port) as server, suppress(KeyboardInterrupt):
         base = ehr.base = f"http://127.0.0.1:{server.server_port}"
         for title, request in _hook_requests(advisor):
-            _fire(console, ehr, title, request)
+            _fire(console, ehr, title, request, advisor)
         console.print(f"It lives on {AS_OF.isoformat()}, the day of the bundled patients.")
         if not stay:
             return
@@ -107,7 +107,7 @@ def _hook_requests(advisor: Advisor) -> Iterator[tuple[str, Json]]:
             yield title, request
 
 
-def _fire(console: Console, ehr: Ehr, title: str, request: Json) -> None:
+def _fire(console: Console, ehr: Ehr, title: str, request: Json, advisor: Advisor) -> None:
     exchange = ehr.send(f"/cds-services/low-alp-{request['hook']}", request)
     if not exchange.accepted or exchange.answer is None:
         raise CannotStart(f"{title}: the service answered {exchange.status}")
@@ -115,4 +115,6 @@ def _fire(console: Console, ehr: Ehr, title: str, request: Json) -> None:
     console.rule(escape(title))
     terminal.show_cards(console, cards)
     if not cards:
-        console.print("  No card: the service looked and found nothing to say.")
+        # The answer on the wire says nothing; why is asked of the rules themselves.
+        asked = decode(msgspec.json.encode(request), (request["hook"],))
+        terminal.show_silence(console, advisor.answer(asked, AS_OF).decision)

@@ -33,15 +33,12 @@ def show_cards(console: Console, cards: Iterable[Card]) -> None:
         console.print(Panel(Group(title, Text(), *parts), border_style=colour, padding=(0, 1)))
 
 
-def show_silence(console: Console, decision: Decision, rulebook: Rulebook) -> None:
+def show_silence(console: Console, decision: Decision) -> None:
     """Why there is no card."""
-    silence = decision.silence
-    if silence is not None:
-        title = rulebook.situations[silence.slug].title
-        reason = silence.reason[:1].upper() + silence.reason[1:]
-        console.print(
-            f"  No card: {escape(title)}. {escape(reason)}. [dim]\\[{silence.slug}][/dim]"
-        )
+    found = decision.silence
+    if found is not None:
+        why = escape(explain.silence(found))
+        console.print(f"  {why} [dim]\\[{found.slug}][/dim]", highlight=False)
     for finding in decision.shadow:
         console.print(f"  In shadow: {finding.slug}")
 

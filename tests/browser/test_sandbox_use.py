@@ -46,7 +46,7 @@ def test_a_changed_value_fires_again(visit: Visit) -> None:
     latest = page.get_by_role("group", name="ALP 3")
     latest.get_by_label("Value").fill("61")
     page.get_by_role("button", name="Fire again").click()
-    expect(page.get_by_text("No card: the service looked")).to_be_visible()
+    expect(page.get_by_text("No card, because the latest ALP that counts, 61 U/L")).to_be_visible()
     expect(page.get_by_text("the latest, 61 U/L")).to_be_visible()
     page.get_by_role("link", name="Back to the chart as it was").click()
     expect(page.locator(".card")).to_have_count(1)
