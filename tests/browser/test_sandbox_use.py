@@ -17,6 +17,20 @@ def test_from_the_list_to_the_reason_of_a_card(visit: Visit) -> None:
     expect(page.get_by_text("Why this fired", exact=True)).to_be_visible()
 
 
+@pytest.mark.parametrize("width", [500, 1600])
+def test_the_card_comes_before_the_chart_or_beside_it(visit: Visit, width: int) -> None:
+    page = visit(width=width).open("/patients/persistent-low-alp")
+    card = page.locator(".card").first.bounding_box()
+    chart = page.locator("#timeline-chart").bounding_box()
+    assert card is not None
+    assert chart is not None
+    if width == 500:
+        assert card["y"] + card["height"] < chart["y"]
+    else:
+        assert card["x"] > chart["x"] + chart["width"]
+        assert abs(card["y"] - chart["y"]) < card["height"]
+
+
 # What is set aside stays quiet, so each has a patient whom no other test opens.
 @pytest.mark.parametrize(
     "scripts, patient", [(True, "npu-code"), (False, "local-code-beside-loinc")]
@@ -56,7 +70,7 @@ def test_a_card_is_answered_by_keyboard_alone(visit: Visit) -> None:
     page = visit().open("/patients/persistent-low-alp")
     for _ in range(60):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.textContent").startswith("+ PLP"):
+        if page.evaluate("document.activeElement.textContent").startswith("+ Blood test: PLP"):
             break
     page.keyboard.press("Enter")
     expect(
