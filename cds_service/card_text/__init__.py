@@ -19,6 +19,9 @@ from cds_service.phrases.policy import numbers
 from cds_service.rulebook import Rulebook
 from cds_service.rulebook.situation import Line, Situation, conditions
 
+BACKGROUND = "*Background:*"
+"""The line at which reasons and values end, and what is to be read at leisure begins."""
+
 
 class FixedText(msgspec.Struct, frozen=True):
     """What a situation's card says whoever the patient is: put together once, at start."""
@@ -65,7 +68,7 @@ def detail(
                 "Values used",
                 values_table(a, fixed.speaks_of),
                 left_out(a),
-                ["*Background:*", "", *speaker.bullets(situation.explain)],
+                [BACKGROUND, "", *speaker.bullets(situation.explain)],
             ),
             _block("Not known to this tool", unknown(a)),
             _block(

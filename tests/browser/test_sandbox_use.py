@@ -13,8 +13,18 @@ def test_from_the_list_to_the_reason_of_a_card(visit: Visit) -> None:
     page.get_by_text("ALP low three times in two years").click()
     expect(page.get_by_role("heading", name="ALP persistently low (31 and 27 U/L)")).to_be_visible()
     expect(page.get_by_text("Of 3 ALP values that count, 3 are low")).to_be_in_viewport()
-    page.get_by_text("Reasons, values and sources").click()
     expect(page.get_by_text("Why this fired", exact=True)).to_be_visible()
+    expect(page.get_by_text("Options to consider", exact=True)).to_be_hidden()
+    page.get_by_text("Background, gaps, options and sources").click()
+    expect(page.get_by_text("Options to consider", exact=True)).to_be_visible()
+
+
+def test_what_is_urgent_in_a_suspect_sample_stands_open(visit: Visit) -> None:
+    page = visit(width=500).open("/patients/suspect-specimen")
+    card = page.locator(".card")
+    expect(card.get_by_text("If real, this is urgent")).to_be_in_viewport()
+    expect(card.get_by_role("cell", name="Potassium")).to_be_visible()
+    expect(card.get_by_role("cell", name="Calcium (total)")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [500, 1600])
