@@ -241,3 +241,69 @@ def test_an_order_that_one_card_names_twice_is_offered_once(advisor: Advisor) ->
     (card,) = read(advisor, patient(70), alp(27, -60, 35), taking("alendronate", -700))
     assert [s["label"] for s in card["suggestions"]] == ["Blood test: PLP (vitamin B6 level)"]
     assert "Offered on the first card" not in card["detail"]
+
+
+# Words that were untrue of some patients
+
+
+def test_the_age_is_that_of_the_sample(advisor: Advisor) -> None:
+    """Its limit goes by that age, too: a child of 11 today was 9 when the blood was drawn."""
+    (card,) = read(advisor, patient(11, "male"), alp(120, -400, None))
+    assert "- At age 9 y, ALP 120 U/L, 27 Sep 2025, is below the lower limit" in card["detail"]
+
+
+def test_a_result_of_the_sample_stands_in_the_table_once(advisor: Advisor) -> None:
+    (card,) = read(advisor, patient(50), *in_sample(HIGH_K, LOW_CA, measured_low_magnesium()))
+    assert card["detail"].count("| Magnesium |") == 1
+
+
+def measured_low_magnesium() -> Json:
+    """A magnesium that would be a possible cause of low ALP, were it not from that sample."""
+    return lab("magnesium", 0.4, "mmol/L", -20, low=0.7, specimen="S1")
+
+
+TREAT = "Consider treating the cause on its own merits"
+KEEP = "A low ALP is not by itself a reason to change a drug"
+MILD = [patient(53), alp(33, -300, 35), alp(34, -50, 35)]
+ZINC = lab("zinc", 5, "umol/L", -50, low=10)
+CAUSES = [
+    ("a drug", [taking("oestrogen", -800)], [KEEP]),
+    ("a deficiency", [ZINC], [TREAT]),
+    ("both", [taking("oestrogen", -800), ZINC], [TREAT, KEEP]),
+]
+
+
+@pytest.mark.parametrize("chart, said", [c[1:] for c in CAUSES], ids=[c[0] for c in CAUSES])
+def test_a_drug_is_no_cause_to_be_treated(
+    advisor: Advisor, chart: list[Json], said: list[str]
+) -> None:
+    (card,) = read(advisor, *MILD, *chart)
+    assert [text for text in (TREAT, KEEP) if text in card["detail"]] == said
+
+
+INCOMPLETE = [
+    (
+        [lab("plp", 60, "nmol/L", -40, high=125)],
+        "Low ALP (34 U/L), PLP normal, ALPL not tested: an ALPL variant is not excluded."
+        " Consider whether a test would help.",
+    ),
+    (
+        [alpl("VUS", -40)],
+        "Low ALP (34 U/L), ALPL variant of uncertain significance: neither proof nor exclusion."
+        " Consider genetics referral.",
+    ),
+]
+
+
+@pytest.mark.parametrize("chart, summary", INCOMPLETE, ids=["normal PLP", "uncertain variant"])
+def test_an_incomplete_workup_says_what_is_there(
+    advisor: Advisor, chart: list[Json], summary: str
+) -> None:
+    (card,) = read(advisor, *MILD, *chart)
+    assert card["summary"] == summary
+
+
+def test_values_that_cannot_be_used_leave_no_empty_table(advisor: Advisor) -> None:
+    unusable = alp(25, -40, None, unit=None)
+    (card,) = read(advisor, patient(53), unusable, drafts=[draft("alendronate")])
+    assert "**Values used**\n\nNo value that can be used.\n\n" in card["detail"]

@@ -5,7 +5,7 @@ from cds_service.assessment import Assessment, baseline, low_off_treatment, pre_
 from cds_service.assessment.judging import AlpValue
 from cds_service.phrases.series import earlier_lows, limit, limit_source, value
 from cds_service.phrases.specimen import same_sample
-from cds_service.phrases.workup import alpl, pth, substrate_limit
+from cds_service.phrases.workup import pth, substrate_limit, variant
 from cds_service.record import LabResult
 
 _LATEST_ROWS = 4
@@ -21,6 +21,8 @@ def values_table(a: Assessment, speaks_of: frozenset[str]) -> list[str]:
     """ALP values and the other results that the card speaks of, oldest first."""
     rows = [_alp_row(v, a) for v in _values_shown(a, speaks_of)]
     rows += _other_rows(a, speaks_of)
+    if not rows:
+        return ["No value that can be used."]
     return ["| Date | Test | Value | Limit | Remark |", "|---|---|---|---|---|", *rows]
 
 
@@ -77,15 +79,18 @@ def _other_rows(a: Assessment, spoken: frozenset[str]) -> list[str]:
                 )
             )
     if a.workup.alpl is not None:
-        rows.append(_row(words.dated(a.workup.alpl.reported), "ALPL", alpl(a) or "", "", ""))
+        rows.append(
+            _row(words.dated(a.workup.alpl.reported), "ALPL", variant(a.workup.alpl), "", "")
+        )
     if "liver" in spoken:
         rows += [_result_row(name, r) for name, r in a.context.liver_results]
     if "urgent" in spoken:
         rows += _specimen_rows(a)
     if {"pth", "pth_date"} & spoken and (found_pth := pth(a)) is not None:
         rows.append(_result_row("PTH", found_pth))
-    rows += [_result_row(_cause_test(c.name), c.result) for c in a.context.causes if c.result]
-    return rows
+    shown = [r for _, r in same_sample(a)] if "urgent" in spoken else []
+    found_causes = [c for c in a.context.causes if c.result and c.result not in shown]
+    return rows + [_result_row(_cause_test(c.name), c.result) for c in found_causes if c.result]
 
 
 def _cause_test(name: str) -> str:

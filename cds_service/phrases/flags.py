@@ -179,6 +179,8 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "oestrogen": lambda a: _lowered_by(a, "oestrogen"),
     "serm": lambda a: _lowered_by(a, "serm"),
     "fibrate": lambda a: _lowered_by(a, "fibrate"),
+    "drug_cause": lambda a: any(c.drug for c in a.context.causes),
+    "other_cause": lambda a: any(not c.drug for c in a.context.causes),
     "secondary_cause": lambda a: bool(a.context.causes),
     "pregnant": lambda a: a.pregnancy is not None,
     "hpp_recorded": lambda a: a.known_hypophosphatasia,

@@ -8,7 +8,7 @@ from cds_service.assessment.context import Cause
 from cds_service.phrases.phrase import Phrase
 from cds_service.phrases.treatment import span
 from cds_service.phrases.workup import alpl
-from cds_service.record import Diagnosis
+from cds_service.record import Diagnosis, age_at
 
 _UNVERIFIED = frozenset({"coeliac-disease", "cushing-syndrome", "wilson-disease"})
 
@@ -79,7 +79,10 @@ def _unverified(a: Assessment) -> str | None:
 
 
 def _age(a: Assessment) -> str | None:
-    return f"{a.age.years} y" if a.age else None
+    """On the day of the latest ALP that counts, whose limit it decides."""
+    latest = a.alp.latest
+    then = age_at(a.record.patient.born, latest.day.last) if latest else None
+    return f"{then.years} y" if then else None
 
 
 def _trimester(a: Assessment) -> str | None:

@@ -6,7 +6,7 @@ from cds_service import words
 from cds_service.assessment import Assessment
 from cds_service.assessment.workup import Substrate, latest
 from cds_service.phrases.phrase import Phrase
-from cds_service.record import LabResult
+from cds_service.record import GeneResult, LabResult
 
 
 def _value(found: Substrate | None) -> str | None:
@@ -38,14 +38,16 @@ def _substrate(a: Assessment) -> str | None:
 def alpl(a: Assessment) -> str | None:
     """Class, zygosity and date of the ALPL result; nothing else of it is ever shown."""
     gene = a.workup.alpl
-    if gene is None:
-        return None
+    return f"{variant(gene)} (reported {words.dated(gene.reported)})" if gene else None
+
+
+def variant(gene: GeneResult) -> str:
+    """Class and zygosity of an ALPL result."""
     name = {
         "uncertain significance": "variant of uncertain significance",
         "negative": "negative",
     }.get(gene.classification, f"{gene.classification} variant")
-    zygosity = f", {gene.zygosity}" if gene.zygosity else ""
-    return f"{name}{zygosity} (reported {words.dated(gene.reported)})"
+    return f"{name}, {gene.zygosity}" if gene.zygosity else name
 
 
 def pth(a: Assessment) -> LabResult | None:
