@@ -1,8 +1,7 @@
 """The application: one straight way from a call to its cards.
 
 POST /cds-services/<id>
-   │ web.services      who calls? read JSON                                  → HookRequest
-   │ guidance          takes the steps below, one after the other
+   │ web.services      who calls? read JSON; guidance takes the steps below  → HookRequest
    │ gathering         fhir.prefetch: satisfied? null? OperationOutcome? omitted, so
    │                   fhir.completing: searched for, where a row needs it; or 412       → resources
    │ fhir.reader       FHIR → facts, one entry at a time; names what it cannot read → PatientRecord

@@ -114,6 +114,15 @@ def test_a_masked_low_alp_names_the_earlier_lows(
         assert f"| ALP | {low} |" in card["detail"]
 
 
+@pytest.mark.parametrize("sex", ["male", "female", None])
+def test_pregnancy_is_not_thought_of_in_a_man(advisor: Advisor, sex: str | None) -> None:
+    lows = (alp(25, -1500, 35), alp(27, -900, 35))
+    (card,) = read(advisor, patient(57, sex), *lows, NOT_LOW, LIVER)
+    background = card["detail"].partition("*Background:*")[2]
+    assert ("pregnancy (reference table)" in background) == (sex != "male")
+    assert ("perinatology.com" in background) == (sex != "male")
+
+
 ON_DIALYSIS = [patient(66, "male"), alp(30, -30, 40), condition("dialysis", -2000)]
 PTH = [
     (

@@ -49,7 +49,7 @@ RECURRENT: Any = concept(ICD, "M84.374A", "recurrent metatarsal stress fractures
 MENTIONS = {
     "adynamic_bone": r"low bone turnover|adynamic",
     "age_sex_range": r"age and sex|age/sex",
-    "alpl_variant": r"ALPL: pathogenic variant",
+    "alpl_variant": r"pathogenic ALPL variant",
     "atypical_femoral_fracture": r"atypical femoral fracture",
     "built_in_range_used": r"built-in limit",
     "clinician_decides": r"clinician's decision|clinician decides",

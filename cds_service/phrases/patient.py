@@ -7,7 +7,6 @@ from cds_service.assessment import Assessment
 from cds_service.assessment.context import Cause
 from cds_service.phrases.phrase import Phrase
 from cds_service.phrases.treatment import span
-from cds_service.phrases.workup import alpl
 from cds_service.record import Diagnosis, age_at
 
 _UNVERIFIED = frozenset({"coeliac-disease", "cushing-syndrome", "wilson-disease"})
@@ -26,8 +25,11 @@ def _hpp_basis(a: Assessment) -> str | None:
         f"{_lower(d.name)} (recorded {words.dated(d.onset)})"
         for d in a.context.hypophosphatasia[:1]
     ]
-    if a.workup.carrier:
-        parts.append(f"ALPL: {alpl(a)}")
+    gene = a.workup.alpl
+    if gene is not None and a.workup.carrier:
+        zygosity = f", {gene.zygosity}" if gene.zygosity else ""
+        reported = words.dated(gene.reported)
+        parts.append(f"{gene.classification} ALPL variant{zygosity} (reported {reported})")
     if a.context.asfotase:
         parts.append("asfotase alfa on record")
     return words.listed(parts) or None
