@@ -1,14 +1,14 @@
 """The application: one straight way from a call to its cards.
 
 POST /cds-services/<id>
-   │ web.services      who calls? read JSON                                  → HookRequest
+   │ web.services      who calls? read JSON; guidance takes the steps below  → HookRequest
    │ gathering         fhir.prefetch: satisfied? null? OperationOutcome? omitted, so
    │                   fhir.completing: searched for, where a row needs it; or 412       → resources
    │ fhir.reader       FHIR → facts, one entry at a time; names what it cannot read → PatientRecord
    │ assessment        ALP series, exposure, work-up, context                → Assessment   (pure)
    │ decision          first situation, by priority, that holds, and why     → Decision     (pure)
    │ feedback_store    a card? set aside here, or seen by this user → decided once more with these facts
-   │ guidance          decision + knowledge (words, orders, sources)         → Card
+   │ cards             decision + knowledge (words, orders, sources)         → Card
    ▼ hooks.card                                                              → JSON
 """
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from cds_service import words
 from cds_service.assessment import Assessment
 from cds_service.assessment.judging import AlpValue
-from cds_service.decision import Decision, Step
+from cds_service.decision import Decision, Finding, Step
 from cds_service.phrases.patient import cause_detail
 from cds_service.phrases.series import limit, limit_source, value
 from cds_service.phrases.treatment import exposure_lines
@@ -70,6 +70,11 @@ def rows(decision: Decision, rulebook: Rulebook) -> Iterator[tuple[str, str, str
             continue  # a silence beneath a card has nothing to tell
         title = f"{rulebook.situations[step.slug].title} [{step.slug}]"
         yield _OUTCOME[step.outcome], title, _reason(step)
+
+
+def silence(found: Finding) -> str:
+    """Why nothing is said, in one sentence."""
+    return f"No card, because {found.reason}."
 
 
 def gaps(a: Assessment) -> Iterator[str]:

@@ -1,15 +1,13 @@
-"""From a call to its answer: the only place where reading, deciding and wording meet."""
+"""From a call to its answer: the only place where reading, deciding, remembering and wording meet."""
 
 from datetime import date
-from uuid import uuid4
 
 import msgspec
 
-from cds_service.assessment import Assessment, Call
-from cds_service.card_text import detail, fixed_text
-from cds_service.card_text.speaker import Speaker
+from cds_service.assessment import Call
+from cds_service.cards import Cards, linked
 from cds_service.clients import OPEN, Client
-from cds_service.decision import Decision, Finding, decide
+from cds_service.decision import Decision, decide
 from cds_service.errors import DataUnavailable
 from cds_service.feedback_store import FeedbackStore, Versions, open_store
 from cds_service.fhir.access import FhirAccess
@@ -18,22 +16,11 @@ from cds_service.fhir.drafts import read_drafts
 from cds_service.fhir.reader import ReadingAids, read_record
 from cds_service.fhir.unknown_alp import observe_alp
 from cds_service.gathering import Gathering
-from cds_service.hooks.card import (
-    EXTENSION,
-    Action,
-    Card,
-    Coding,
-    Link,
-    Response,
-    Source,
-    Suggestion,
-)
+from cds_service.hooks.card import Card, Response
 from cds_service.hooks.request import ORDER_HOOKS, HookRequest
 from cds_service.observer import NOBODY, Observer
-from cds_service.orders import DraftOrders
 from cds_service.record import PatientRecord
 from cds_service.rulebook import Rulebook, load
-from cds_service.rulebook.situation import Situation, conditions
 from cds_service.settings import Settings
 
 
@@ -52,7 +39,7 @@ def start(settings: Settings, observer: Observer = NOBODY) -> "Advisor":
     fhir = FhirAccess(Limits(settings.fhir_timeout, settings.fhir_budget), observer)
     book = load(settings.canonical_url, settings.policy)
     advisor = Advisor(book, fhir=fhir, observer=observer, base_url=settings.base_url)
-    advisor.drafts.check()
+    advisor.cards.drafts.check()
     return advisor
 
 
@@ -105,12 +92,7 @@ class Advisor:
         self._store = store
         self._observer = observer
         self._launch_url = f"{base_url}/smart/launch" if base_url else None
-        self.drafts = DraftOrders(rulebook)
-        self._fixed = {
-            slug: fixed_text(situation, rulebook)
-            for slug, situation in rulebook.situations.items()
-            if situation.kind != "silence"
-        }
+        self.cards = Cards(rulebook)
         self.aids = ReadingAids(
             rulebook.terminology, rulebook.units, rulebook.drug_list, rulebook.order_system
         )
@@ -159,23 +141,25 @@ class Advisor:
             call = msgspec.structs.replace(call, draft=drafts.draft)
         decision = self._decide(record, call, explain)
         if self._store is None or decision.primary is None:
-            cards = self.cards(decision, request.encounter_id)
-            return Answer(Response(self._linked(cards, request.hook, client)), decision)
+            cards = self.cards.of(decision, request.encounter_id)
+            return self._answer(cards, request.hook, client, decision)
         # Asked only when there is a card: most calls never wait for memory.
         snoozes, shown = self._store.recall(client.name, request)
         if snoozes or shown:
             call = msgspec.structs.replace(call, snoozes=snoozes, shown=shown)
             decision = self._decide(record, call, explain)
-        cards = self.cards(decision, request.encounter_id)
+        cards = self.cards.of(decision, request.encounter_id)
         if cards:
             self._store.remember(client.name, request, cards, decision.assessment)
-        return Answer(Response(self._linked(cards, request.hook, client)), decision)
+        return self._answer(cards, request.hook, client, decision)
 
-    def _linked(self, cards: tuple[Card, ...], hook: str, client: Client) -> tuple[Card, ...]:
-        """The cards with the link that opens the timeline, for a client that launches it."""
-        if not client.smart_links or self._launch_url is None:
-            return cards
-        return tuple(_linked(card, hook, self._launch_url) for card in cards)
+    def _answer(
+        self, cards: tuple[Card, ...], hook: str, client: Client, decision: Decision
+    ) -> Answer:
+        """The answer; a client that launches the timeline gets its link on each card."""
+        if client.smart_links and self._launch_url is not None:
+            cards = tuple(linked(card, hook, self._launch_url) for card in cards)
+        return Answer(Response(cards), decision)
 
     def _decide(self, record: PatientRecord, call: Call, explain: bool) -> Decision:
         return decide(
@@ -186,94 +170,6 @@ class Advisor:
             policy=self.rulebook.policy,
             explain=explain,
         )
-
-    def cards(self, decision: Decision, encounter_id: str | None) -> tuple[Card, ...]:
-        """The words and orders of a decision; none when it is silence."""
-        offered: set[str] = set()
-        findings = (decision.primary, decision.accompanying)
-        return tuple(
-            self._card(finding, decision.assessment, encounter_id, offered)
-            for finding in findings
-            if finding is not None
-        )
-
-    def _card(
-        self, finding: Finding, a: Assessment, encounter_id: str | None, offered: set[str]
-    ) -> Card:
-        """One card. `offered` holds the orders of earlier cards: none is offered twice."""
-        situation = self.rulebook.situations[finding.slug]
-        speaker = Speaker(a, raised=finding.level == "raised")
-        suggestions, notes = self._suggestions(situation, speaker, a, encounter_id, offered)
-        summary = speaker.first(situation.headlines)
-        if summary is None:
-            raise LookupError(f"the summary of {finding.slug} speaks of something not on record")
-        rulebook = self.rulebook
-        primary = rulebook.citations[situation.citations[0]]
-        return Card(
-            uuid=str(uuid4()),
-            summary=summary,
-            detail=detail(situation, self._fixed[finding.slug], speaker, a, notes),
-            indicator=situation.level_indicator(finding.level),
-            source=Source(
-                primary.label,
-                primary.url,
-                Coding(rulebook.situation_system, finding.slug, situation.title),
-            ),
-            suggestions=suggestions or None,
-            selectionBehavior="any" if suggestions else None,
-            overrideReasons=tuple(
-                Coding(rulebook.override_system, code, rulebook.override_reasons[code].display)
-                for code in situation.override_reasons
-            ),
-            extension={
-                f"{EXTENSION}situation": finding.slug,
-                f"{EXTENSION}knowledge-version": rulebook.about.version,
-            },
-        )
-
-    def _suggestions(
-        self,
-        situation: Situation,
-        speaker: Speaker,
-        a: Assessment,
-        encounter_id: str | None,
-        offered: set[str],
-    ) -> tuple[tuple[Suggestion, ...], list[str]]:
-        """The orders worth offering, and a note for each that was left out."""
-        suggestions: list[Suggestion] = []
-        notes: dict[str, str] = {}
-        for offer in situation.orders:
-            if offer.code in offered or not speaker.holds(conditions(offer.when)):
-                continue
-            order = self.drafts[offer.code]
-            needless = self.drafts.needless(offer.code, a)
-            if needless is not None:
-                notes[offer.code] = f"Not offered: {order.label} ({needless})."
-                continue
-            offered.add(offer.code)
-            draft = self.drafts.draft(offer.code, a, encounter_id=encounter_id)
-            suggestions.append(
-                Suggestion(
-                    label=order.label,
-                    uuid=str(uuid4()),
-                    actions=(Action(f"Create a draft order: {order.text}", draft),),
-                    isRecommended=True if offer.recommended and not suggestions else None,
-                )
-            )
-        return tuple(suggestions), list(notes.values())
-
-
-def _linked(card: Card, hook: str, launch_url: str) -> Card:
-    """The card with the link that opens the timeline; it says from where, and nothing of the patient."""
-    assert card.extension is not None  # noqa: S101  (every card of ours names its situation)
-    came_from = {"hook": hook, "situation": card.extension[f"{EXTENSION}situation"]}
-    link = Link(
-        label="ALP over time, with what may explain it",
-        url=launch_url,
-        type="smart",
-        appContext=msgspec.json.encode(came_from).decode(),
-    )
-    return msgspec.structs.replace(card, links=(link,))
 
 
 def _require_readable_alp(record: PatientRecord, sent: int) -> None:

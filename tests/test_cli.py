@@ -181,14 +181,16 @@ def test_a_hook_request_gives_its_cards() -> None:
     assert result.stderr == ""
     assert "persistent-low-alp.json (patient-view)" in result.stdout
     assert "WARNING  ALP persistently low (31 and 27 U/L)" in result.stdout
-    assert "Draft orders, one press each: [PLP (vitamin B6) *]" in result.stdout
+    assert "Draft orders, one press each: [Blood test: PLP (vitamin B6 level) *]" in result.stdout
     assert "Set aside because: Already evaluated" in result.stdout
 
 
 def test_silence_gives_its_reason() -> None:
     result = run("evaluate", NORMAL, *AS_OF)
     assert result.exit_code == 0
-    assert re.search(r"No card: Nothing low to report\. .+\. \[nothing-low\]", result.stdout)
+    said = " ".join(result.stdout.split())
+    why = "the latest ALP that counts, 58 U/L on 2 Sep 2026, is not low"
+    assert f"No card, because {why}. [nothing-low]" in said
 
 
 def test_json_is_one_object_a_patient() -> None:
@@ -665,7 +667,8 @@ def test_demo_shows_cards_and_ends() -> None:
     done = process("demo", "--once", "--port", "0")
     assert done.returncode == 0, done.stderr
     assert "ALP persistently low (31 and 27 U/L)" in done.stdout
-    assert done.stdout.count("No card: the service looked and found nothing to say.") == 2
+    said = " ".join(done.stdout.split())
+    assert "No card, because the latest ALP that counts, 58 U/L on 2 Sep 2026, is not low." in said
     assert len(done.stdout.splitlines()) < 130, "a screen or three, not ten"
     assert "Data as of 1 Nov 2026" in done.stdout, "the patients' day, whatever day it is outside"
     assert done.stdout.count("Why this fired") == 1, "one card whole, the others in short"
@@ -682,8 +685,8 @@ def test_demo_shows_cards_and_ends() -> None:
         ("specialist-managed", "denosumab"),
         ("normal-alp", "alendronate"),
     ]
-    assert "  CRITICAL  Hypophosphatasia or ALPL variant on record" in short
-    assert "  Draft orders: [Recollect sample]" in short
+    assert "  CRITICAL  Hypophosphatasia" in short
+    assert "  Draft orders: [New blood sample: ALP, K, Ca and Mg]" in short
     assert "answers at" not in done.stdout, "it is gone when this is read"
     assert "Press Ctrl-C" not in done.stdout
     assert "Traceback" not in done.stderr

@@ -47,9 +47,9 @@ def test_an_order_that_makes_no_valid_resource_stops_the_start(advisor: Advisor)
     book = advisor.rulebook
     wordless = msgspec.structs.replace(book.orders["plp"], text="")
     wrong = msgspec.structs.replace(book, orders={**book.orders, "plp": wordless})
-    advisor.drafts.check()
+    advisor.cards.drafts.check()
     with pytest.raises(KnowledgeError, match=r"orders.toml \[plp\]: .*code.text"):
-        Advisor(wrong).drafts.check()
+        Advisor(wrong).cards.drafts.check()
 
 
 def test_a_started_service_does_not_carry_the_model_classes(tmp_path: Path) -> None:

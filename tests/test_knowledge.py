@@ -25,7 +25,7 @@ from cds_service.rulebook import Citation, Order, OverrideReason, Rulebook
 from cds_service.rulebook.files import KNOWLEDGE, read_table, read_toml
 from cds_service.rulebook.situation import Situation, read_situations
 from tests import vignettes
-from tests.charts import REFERENCE, Json, alp, concept, dose, lab, patient, taking
+from tests.charts import REFERENCE, Json, alp, alpl, concept, dose, lab, patient, taking
 from tests.conftest import CANONICAL, Client, orders, slug
 
 ORDERS = read_table("orders.toml", Order)
@@ -414,6 +414,19 @@ def offer(code: str, *, when: str = "") -> Callable[[str], str]:
     return lambda toml: f'{toml}\n[[orders]]\ncode = "{code}"{condition}\n'
 
 
+def cited(source: str, *, when: str = "") -> Callable[[str], str]:
+    """Adds a source to the card."""
+    condition = f', when = "{when}"' if when else ""
+    written = f'citations = [{{ source = "riancho-2016" }}, {{ source = "{source}"{condition} }},'
+    return lambda toml: toml.replace("citations = [", written, 1)
+
+
+def first_cited_when(when: str) -> Callable[[str], str]:
+    """Puts a condition on the source that stands on every card."""
+    written = f'citations = [{{ source = "riancho-2016", when = "{when}" }},'
+    return lambda toml: toml.replace("citations = [", written, 1)
+
+
 def line(key: str, written: str) -> Callable[[str], str]:
     """Writes another value, or nothing, for a key at the top of the file."""
 
@@ -457,7 +470,7 @@ BREAKAGES = [
     (
         "unknown citation",
         FILE,
-        line("citations", 'citations = ["riancho-2016", "riancho-2061"]'),
+        cited("riancho-2061"),
         "riancho-2061",
     ),
     (
@@ -509,7 +522,9 @@ BREAKAGES = [
     ("no summary", FILE, line("summary", ""), "summary"),
     ("no word when no action is reasonable", FILE, line("no_action", ""), "no_action"),
     ("no word on what would change the advice", FILE, line("would_change", ""), "would_change"),
-    ("no source", FILE, line("citations", "citations = []"), "citations"),
+    ("unknown flag of a source", FILE, cited("riancho-2016", when="alpl_vuss"), "alpl_vuss"),
+    ("a condition on the card's own source", FILE, first_cited_when("single"), "no condition"),
+    ("no source", FILE, lambda toml: re.sub(r"(?s)citations = \[.*?\n\]", "", toml), "citations"),
     ("a silence without a meaning", SILENCE, line("meaning", ""), "meaning"),
     *(
         (f"banned word: {word}", FILE, sentence(f"This {word} here."), f"'{word}'")
@@ -603,6 +618,30 @@ def test_orders_sources_and_reasons_have_none_of_the_banned_words(found: Any) ->
         assert not BANNED.search(text)
         assert not CRITERIA.search(text)
         assert not re.search("[{}]", text)
+
+
+KINDS_OF_ORDER = (
+    "Blood test: ",
+    "New blood sample: ",
+    "Urine test: ",
+    "Gene test: ",
+    "Imaging: ",
+    "Refer: ",
+)
+LONGEST_LABEL = 40
+"""Characters of a button; CDS Hooks gives no limit."""
+
+
+@pytest.mark.parametrize("code", ORDERS)
+def test_a_button_says_what_kind_of_order_it_is(code: str) -> None:
+    """`PLP (vitamin B6)` or `PTH` alone would read like prescribing it."""
+    label = ORDERS[code].label
+    assert label.startswith(KINDS_OF_ORDER)
+    assert len(label) <= LONGEST_LABEL
+
+
+def test_no_two_buttons_read_alike() -> None:
+    assert len({order.label for order in ORDERS.values()}) == len(ORDERS)
 
 
 @pytest.mark.parametrize("found", CITATIONS.values(), ids=CITATIONS)
@@ -735,7 +774,8 @@ def test_card_says_that_it_is_advisory(given: dict[str, Given], name: str) -> No
 def test_card_tells_its_rule_in_words(book: Rulebook, given: dict[str, Given], name: str) -> None:
     for card, situation in given[name].cards:
         rule = situation.criterion.format_map(numbers(book.policy))
-        assert rule in blocks(card)["Why this fired"]
+        assert rule in blocks(card)["Sources and rule version"]
+        assert card["detail"].count(rule) == 1
         assert len(rule.split()) >= 8
 
 
@@ -805,20 +845,108 @@ def test_card_names_its_evidence_in_words(
     book: Rulebook, given: dict[str, Given], name: str
 ) -> None:
     for card, situation in given[name].cards:
-        sources = blocks(card)["Sources and rule version"]
-        for key in situation.citations:
+        written = {}
+        for key in situation.sources:
             source = book.citations[key]
-            told = [s for s in sources.splitlines() if source.label in s]
-            assert len(told) == 1
-            assert told[0].endswith(f": {source.evidence}")
-            assert (source.url or "") in told[0]
+            label = f"[{source.label}]({source.url})" if source.url else source.label
+            written[f"- {label} – {source.evidence}"] = key
+        told = [written[s] for s in sources(card)]
+        assert len(set(told)) == len(told)
+        assert told[0] == situation.sources[0]
+
+
+def sources(card: Json) -> list[str]:
+    """The lines that name a source."""
+    block = blocks(card)["Sources and rule version"]
+    return [s for s in block.splitlines() if s.startswith("- ")]
+
+
+BEARS_ON = {
+    "ECTS 2021": "denosumab",
+    "FDA, 19 January 2024": "denosumab.*(kidney|CKD)|(kidney|CKD).*denosumab",
+    "Quest Diagnostics FAQ": "asfotase",
+    "Cowan 1982": "oestrogen",
+    "Fenofibrate in PBC": "fenofibrate",
+    "CSN, dialysate": "haemodialysis|dialysate",
+    "ASBMR task force": "atypical femoral fracture",
+    "RMMJ 2016": "atypical femoral fracture",
+    "Case-control study": "atypical fractures",
+    "Alonso 2019": "heterozygous",
+    "perinatology.com": "pregnan",
+    "University of Iowa laboratory, ALP ranges": "built-in limit for age and sex",
+    "LHSC laboratory": "built-in limit for age and sex",
+    "Jandl 2021": "ALPL",
+    "Mayo vitamin B6": "vitamin B6",
+}
+"""Sources on something that not every patient has, and the words of a card on which they bear."""
+RESTS_ON = {
+    r"expert advice": ["ECTS 2021"],
+    r"boxed warning": ["FDA, 19 January 2024"],
+    r"\(systematic review\)": ["CSN, dialysate"],
+    r"case-control": ["Case-control study"],
+    r"task force report": ["ASBMR task force", "RMMJ 2016"],
+    r"three selected series": ["Spanish cohort", "Riancho-Zarrabeitia", "Vienna rheumatology"],
+    r"13 of 23": ["Vienna rheumatology"],
+    r"11 of 21|all 10 with PLP": ["Riancho-Zarrabeitia"],
+    r"rural US clinic": ["Adults with persistently low ALP in a rural US"],
+    r"1,839": ["Ng 2023"],
+    r"six French hospitals": ["Six French hospitals"],
+    r"manufacturer's label": ["Quest Diagnostics FAQ"],
+    r"reviewers suggest": ["Rassie 2019"],
+    r"\(case reports": ["Warren 2021"],
+    r"neither proof nor exclusion": ["Jandl 2021"],
+    r"built-in limit for age and sex": ["University of Iowa", "LHSC laboratory"],
+    r"report of 1982": ["Cowan 1982"],
+}
+"""Words of a card, and the sources that they rest on."""
+
+
+@each_with_cards
+def test_each_source_but_the_first_bears_on_the_case(given: dict[str, Given], name: str) -> None:
+    for card, _ in given[name].cards:
+        said = card["detail"].partition("**Sources and rule version**")[0]
+        for source in sources(card)[1:]:
+            for label, words in BEARS_ON.items():
+                assert label not in source or re.search(words, said, re.DOTALL), source
+
+
+@each_with_cards
+def test_what_rests_on_a_source_names_it(given: dict[str, Given], name: str) -> None:
+    for card, _ in given[name].cards:
+        said, _, below = card["detail"].partition("**Sources and rule version**")
+        for words, labels in RESTS_ON.items():
+            if re.search(words, said, re.IGNORECASE):
+                assert [label for label in labels if label not in below] == [], words
+
+
+CONDITIONAL_SOURCES = [
+    # situation of the card, its chart, a source that bears on it, one that does not
+    ("oestrogen", [taking("oestrogen", -800)], "Cowan 1982", "Fenofibrate in PBC"),
+    ("fibrate", [taking("fenofibrate", -800)], "Fenofibrate in PBC", "Cowan 1982"),
+    ("denosumab", [dose("denosumab", -100)], "ECTS 2021", "Jandl 2021"),
+    ("uncertain variant", [alpl("VUS", -20)], "Jandl 2021", "ECTS 2021"),
+]
+
+
+@pytest.mark.parametrize(
+    "chart, bears, does_not",
+    [c[1:] for c in CONDITIONAL_SOURCES],
+    ids=[c[0] for c in CONDITIONAL_SOURCES],
+)
+def test_a_source_follows_what_is_on_record(
+    advisor: Advisor, chart: list[Json], bears: str, does_not: str
+) -> None:
+    (card,) = cards(ask(advisor, *PERSISTENT, *chart))
+    shown = " ".join(sources(card))
+    assert bears in shown
+    assert does_not not in shown
 
 
 @each_with_cards
 def test_card_has_a_source(book: Rulebook, given: dict[str, Given], name: str) -> None:
     for card, situation in given[name].cards:
         assert situation.citations
-        assert card["source"]["label"] == book.citations[situation.citations[0]].label
+        assert card["source"]["label"] == book.citations[situation.sources[0]].label
 
 
 @each_with_cards
@@ -862,6 +990,16 @@ def test_card_names_rule_version_and_review(
         assert f"Last clinical review: {about.last_clinical_review}" in last
         assert "Data as of 1 Nov 2026" in last
         assert card["extension"]["org.low-alp-cds.knowledge-version"] == about.version
+
+
+@each_with_cards
+def test_no_sentence_of_sources_and_review_has_two_colons(
+    given: dict[str, Given], name: str
+) -> None:
+    for card, _ in given[name].cards:
+        (review,) = re.findall(r"Last clinical review: [^.]+\.", card["detail"])
+        for line in [review, *(re.sub(r"\(https?:\S+\)", "", s) for s in sources(card))]:
+            assert line.count(": ") <= 1, line
 
 
 @each_with_cards

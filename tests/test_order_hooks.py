@@ -256,7 +256,7 @@ def test_nobody_treated_before_is_told_of_a_first_dose(
     card = service.fire(*chart, hook="order-sign", drafts=[draft(drug)])[0]
     assert card["summary"].endswith(summary)
     assert why in card["detail"]
-    assert "first dose" not in card["summary"] + card["detail"].split("*Rule:*")[0]
+    assert "first dose" not in card["summary"] + card["detail"].split("**Values used**")[0]
 
 
 def test_denosumab_of_long_ago_is_not_due(service: Client) -> None:
@@ -413,7 +413,7 @@ def test_pending_work_up_does_not_silence_an_order(service: Client) -> None:
     )
     assert [slug(c) for c in cards] == [PERSISTENT]
     assert orders(cards) == ["mineral_panel"]
-    assert "PLP (vitamin B6) (already ordered)" in cards[0]["detail"]
+    assert "Not offered, already ordered: Blood test: PLP (vitamin B6 level)." in cards[0]["detail"]
 
 
 def test_a_secondary_cause_is_listed_not_silencing(service: Client) -> None:

@@ -143,7 +143,7 @@ def test_a_situation_is_told_whole(service: Client, slug: str) -> None:
     assert situation.criterion.format_map(numbers(BOOK.policy)) in text
     for offer in situation.orders:
         assert BOOK.orders[offer.code].instructions in text
-    for key in situation.citations:
+    for key in situation.sources:
         assert BOOK.citations[key].label in text
         assert BOOK.citations[key].evidence in text
     for story in stories():

@@ -118,7 +118,7 @@ def test_opening_a_chart_fires_the_hook_and_shows_the_answer(base: str, story: A
         for reason in card["overrideReasons"]:
             assert reason["display"] in words(page)
     if not body["cards"]:
-        assert "No card: the service looked and found nothing to say" in words(page)
+        assert re.search(r"No card, because [^.]+\. The rule: ", words(page))
     else:
         assert situation(page) == story.situation
     assert "ALP over time" in page
@@ -160,7 +160,7 @@ def test_taking_a_suggestion_sends_feedback_and_keeps_the_draft(
 ) -> None:
     base, told = listening
     page = opened(base, "persistent-low-alp")
-    plp = suggestion(page, "PLP (vitamin B6)")
+    plp = suggestion(page, "Blood test: PLP (vitamin B6 level)")
     after = answer(base, "persistent-low-alp", page, suggestion=plp)
     (entry,) = told.pop()["feedback"]
     card = came(page)[1]["cards"][0]
@@ -171,10 +171,9 @@ def test_taking_a_suggestion_sends_feedback_and_keeps_the_draft(
         "outcome": "accepted",
         "acceptedSuggestions": [{"id": plp}],
     }
-    assert "Added to the draft orders: PLP (vitamin B6). Feedback to the service: 200, taken" in (
-        words(after)
-    )
-    assert "Pyridoxal 5'-phosphate (PLP), plasma" in words(after)
+    added = "Added to the draft orders: Blood test: PLP (vitamin B6 level)."
+    assert f"{added} Feedback to the service: 200, taken" in words(after)
+    assert "Pyridoxal 5'-phosphate (PLP) level, plasma" in words(after)
     # What is in the draft already is not offered again when the drug is signed.
     signed = opened(
         base, "persistent-low-alp", after=visit_of(after), drug="alendronate", do="sign"
@@ -182,7 +181,7 @@ def test_taking_a_suggestion_sends_feedback_and_keeps_the_draft(
     kinds = [e["resource"]["resourceType"] for e in sent(signed)["context"]["draftOrders"]["entry"]]
     assert kinds == ["ServiceRequest", "MedicationRequest"]
     labels = [s["label"] for s in came(signed)[1]["cards"][0]["suggestions"]]
-    assert "PLP (vitamin B6)" not in labels
+    assert "Blood test: PLP (vitamin B6 level)" not in labels
 
 
 @pytest.mark.parametrize(
@@ -260,7 +259,7 @@ def test_a_refusal_of_the_service_is_shown(advisor: Advisor) -> None:
     with demonstration(advisor, send) as base:
         page = opened(base, "persistent-low-alp")
     assert "The service refused: 412: Prefetch key 'alp' was not sent." in words(page)
-    assert "No card:" not in page
+    assert "No card" not in page
 
 
 def test_links_of_a_card_are_shown_as_a_record_system_shows_them(advisor: Advisor) -> None:

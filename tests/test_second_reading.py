@@ -318,7 +318,7 @@ def test_the_value_from_before_treatment_is_not_called_still_low(advisor: Adviso
     before = [alp(24, -400, 35), taking("alendronate", -300)]
     found = read(advisor, *before)
     assert found.said == "warning: low-before-antiresorptive"
-    assert "still low" not in found.text.split("*Rule:*")[0]
+    assert "still low" not in found.text.split("**Values used**")[0]
     assert "No ALP that counts is on file since the first dose" in found.text
     assert found.offered == ["plp", "refer_metabolic_bone"]
     since = read(advisor, *before, alp(25, -20, 35))
@@ -370,7 +370,7 @@ def test_a_bisphosphonate_from_before_denosumab_is_told(advisor: Advisor) -> Non
         dose("denosumab", -170),
         drafts=[draft("denosumab", status="stopped")],
     )
-    assert "alendronate: since 15 Aug 2018" in found.text.split("*Rule:*")[0]
+    assert "alendronate: since 15 Aug 2018" in found.text.split("**Values used**")[0]
     assert "check whether it is taken" in found.text
 
 
@@ -422,7 +422,7 @@ CITED = {
 
 @pytest.mark.parametrize("situation", CITED)
 def test_the_sources_that_the_model_names_are_cited(advisor: Advisor, situation: str) -> None:
-    assert set(CITED[situation]) <= set(advisor.rulebook.situations[situation].citations)
+    assert set(CITED[situation]) <= set(advisor.rulebook.situations[situation].sources)
 
 
 FRACTURED = [condition("atypical femoral fracture"), alp(28, -20, 35)]

@@ -49,7 +49,7 @@ RECURRENT: Any = concept(ICD, "M84.374A", "recurrent metatarsal stress fractures
 MENTIONS = {
     "adynamic_bone": r"low bone turnover|adynamic",
     "age_sex_range": r"age and sex|age/sex",
-    "alpl_variant": r"ALPL: pathogenic variant",
+    "alpl_variant": r"pathogenic ALPL variant",
     "atypical_femoral_fracture": r"atypical femoral fracture",
     "built_in_range_used": r"built-in limit",
     "clinician_decides": r"clinician's decision|clinician decides",
@@ -58,7 +58,7 @@ MENTIONS = {
     "do_not_delay_denosumab": r"do not delay",
     "old_low_value_and_date_shown": r"28 U/L, \d+ \w+ 2015",
     "order_not_blocked": r"not blocked|nothing is blocked",
-    "plp_already_in_session": r"PLP.*already in the draft",
+    "plp_already_in_session": r"already in the draft: Blood test: PLP",
     "sequential_therapy": r"follow-on|sequential",
     "unit_missing": r"unit is missing|no unit",
     "b6_hold": r"off supplements|before any vitamin B6",

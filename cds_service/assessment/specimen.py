@@ -27,10 +27,10 @@ class Contamination(msgspec.Struct, frozen=True):
 
 def contamination(results: Results, policy: Policy) -> Contamination | None:
     """What could speak for contaminated samples. Without a high potassium nothing does."""
-    potassium = [r for r in results.newest_first("potassium") if _high_potassium(r, policy)]
+    potassium = [r for r in results.newest_first("potassium") if high_potassium(r, policy)]
     if not potassium:
         return None
-    calcium = [r for r in results.newest_first("calcium-total") if _low_calcium(r, policy)]
+    calcium = [r for r in results.newest_first("calcium-total") if low_calcium(r, policy)]
     minutes = policy.specimen.same_sample_minutes
     return Contamination(SameSample(potassium, minutes), SameSample(calcium, minutes))
 
@@ -55,9 +55,22 @@ def repeated_normal(alp: LabResult, results: Results, policy: Policy) -> bool:
     calcium = _later(alp, results.newest_first("calcium-total"))
     return (
         bool(potassium and calcium)
-        and not any(_high_potassium(r, policy) for r in potassium)
-        and not any(_low_calcium(r, policy) for r in calcium)
+        and not any(high_potassium(r, policy) for r in potassium)
+        and not any(low_calcium(r, policy) for r in calcium)
     )
+
+
+def high_potassium(result: LabResult, policy: Policy) -> bool:
+    """Potassium so high that EDTA may be in the tube, or that it is urgent."""
+    value = _value(result)
+    return value is not None and value > policy.specimen.potassium_above
+
+
+def low_calcium(result: LabResult, policy: Policy) -> bool:
+    """Total calcium so low that EDTA may be in the tube, or that it is urgent."""
+    value = _value(result)
+    # To two decimals, as laboratories report it: 8.0 mg/dL is 1.996 mmol/L and means 2.00.
+    return value is not None and round(value, 2) < policy.specimen.calcium_below
 
 
 def _later(alp: LabResult, results: Iterable[LabResult]) -> list[LabResult]:
@@ -72,14 +85,3 @@ def _value(result: LabResult) -> Decimal | None:
     if result.problem is not None or result.quantity is None:
         return None
     return result.quantity.canonical
-
-
-def _high_potassium(result: LabResult, policy: Policy) -> bool:
-    value = _value(result)
-    return value is not None and value > policy.specimen.potassium_above
-
-
-def _low_calcium(result: LabResult, policy: Policy) -> bool:
-    value = _value(result)
-    # To two decimals, as laboratories report it: 8.0 mg/dL is 1.996 mmol/L and means 2.00.
-    return value is not None and round(value, 2) < policy.specimen.calcium_below

@@ -1,10 +1,11 @@
 """The text of a card: five blocks of GitHub-flavoured markdown, read in ten seconds.
 
-Why this fired, values used, not known to this tool, options to consider, sources and version. Text
-that comes from the record is escaped; everything else is ours.
+Why this fired, values used, not known to this tool, options to consider, sources and rule. The rule
+in general words comes last: what holds for this patient is said first. Text that comes from the
+record is escaped; everything else is ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -16,31 +17,37 @@ from cds_service.card_text.speaker import Speaker
 from cds_service.card_text.table import values_table
 from cds_service.phrases.policy import numbers
 from cds_service.rulebook import Rulebook
-from cds_service.rulebook.situation import Situation
+from cds_service.rulebook.situation import Line, Situation, conditions
+
+BACKGROUND = "*Background:*"
+"""The line at which reasons and values end, and what is to be read at leisure begins."""
 
 
 class FixedText(msgspec.Struct, frozen=True):
     """What a situation's card says whoever the patient is: put together once, at start."""
 
-    rule: str
     closing: str
     """When doing nothing is reasonable, and what would change the advice."""
-    sources: str
-    version: str
+    sources: Sequence[Line]
+    rule: str
+    review: str
+    """Who has reviewed it and whom it is for, up to the date."""
     speaks_of: frozenset[str]
 
 
 def fixed_text(situation: Situation, rulebook: Rulebook) -> FixedText:
-    """The rule in words, the sources, and the version line up to the date."""
+    """The closing sentences, the sources with their conditions, the rule in words, and the review."""
     about = rulebook.about
     in_force = numbers(rulebook.policy)
     return FixedText(
-        rule=f"*Rule:* {situation.criterion.format_map(in_force)}",
         closing=f"{situation.no_action} {situation.would_change}".format_map(in_force),
-        sources="\n".join(_sources(situation, rulebook)),
-        version=(
-            f"Rule `{situation.slug}`, knowledge {about.version}, policy {rulebook.policy.version}."
-            f" Last clinical review: {about.last_clinical_review}."
+        sources=tuple(_sources(situation, rulebook)),
+        rule=(
+            f"Rule `{situation.slug}` (knowledge {about.version}, policy {rulebook.policy.version}):"
+            f" {situation.criterion.format_map(in_force)}"
+        ),
+        review=(
+            f"Last clinical review: {about.last_clinical_review}."
             f" For {about.intended_user}; advisory, does not replace judgement. Data as of"
         ),
         speaks_of=situation.speaks_of,
@@ -56,13 +63,12 @@ def detail(
             _block(
                 "Why this fired",
                 [*speaker.bullets(situation.why), *since(a, situation.slug)],
-                [fixed.rule],
             ),
             _block(
                 "Values used",
                 values_table(a, fixed.speaks_of),
                 left_out(a),
-                ["*Background:*", "", *speaker.bullets(situation.explain)],
+                [BACKGROUND, "", *speaker.bullets(situation.explain)],
             ),
             _block("Not known to this tool", unknown(a)),
             _block(
@@ -72,8 +78,9 @@ def detail(
             ),
             _block(
                 "Sources and rule version",
-                [fixed.sources],
-                [f"{fixed.version} {words.on(a.as_of)}."],
+                list(dict.fromkeys(speaker.bullets(fixed.sources))),
+                [fixed.rule],
+                [f"{fixed.review} {words.on(a.as_of)}."],
             ),
         )
     )
@@ -83,10 +90,8 @@ def _block(title: str, *parts: Sequence[str]) -> str:
     return f"**{title}**\n\n" + "\n\n".join("\n".join(p) for p in parts if p)
 
 
-def _sources(situation: Situation, rulebook: Rulebook) -> list[str]:
-    lines = []
-    for key in situation.citations:
-        source = rulebook.citations[key]
+def _sources(situation: Situation, rulebook: Rulebook) -> Iterator[Line]:
+    for cited in situation.citations:
+        source = rulebook.citations[cited.source]
         label = f"[{source.label}]({source.url})" if source.url else source.label
-        lines.append(f"- {label}: {source.evidence}")
-    return lines
+        yield Line(f"{label} – {source.evidence}", conditions(cited.when))

@@ -3,24 +3,34 @@
 from cds_service import words
 from cds_service.assessment import Assessment, baseline, low_off_treatment, pre_treatment
 from cds_service.assessment.judging import AlpValue
-from cds_service.phrases.series import limit, limit_source, value
-from cds_service.phrases.workup import alpl, pth, substrate_limit
+from cds_service.phrases.series import earlier_lows, limit, limit_source, value
+from cds_service.phrases.specimen import same_sample
+from cds_service.phrases.workup import pth, substrate_limit, variant
 from cds_service.record import LabResult
 
 _LATEST_ROWS = 4
+_SAME_SAMPLE = {
+    "potassium": "Potassium",
+    "calcium-total": "Calcium (total)",
+    "magnesium": "Magnesium",
+    "zinc": "Zinc",
+}
 
 
 def values_table(a: Assessment, speaks_of: frozenset[str]) -> list[str]:
     """ALP values and the other results that the card speaks of, oldest first."""
-    rows = [_alp_row(v, a) for v in _values_shown(a)]
+    rows = [_alp_row(v, a) for v in _values_shown(a, speaks_of)]
     rows += _other_rows(a, speaks_of)
+    if not rows:
+        return ["No value that can be used."]
     return ["| Date | Test | Value | Limit | Remark |", "|---|---|---|---|---|", *rows]
 
 
-def _values_shown(a: Assessment) -> list[AlpValue]:
+def _values_shown(a: Assessment, spoken: frozenset[str]) -> list[AlpValue]:
     """The latest values, what came before treatment, and the first low; oldest first."""
     wanted = list(a.alp.counted[-_LATEST_ROWS:])
     wanted += [*a.alp.lows[:1], *a.alp.lows[-2:]]
+    wanted += earlier_lows(a) if "earlier_lows" in spoken else ()
     wanted += [v for v in (baseline(a.alp, a.exposure, a.policy),) if v]
     wanted += [v for v in (low_off_treatment(a.alp, a.exposure, a.policy),) if v]
     wanted += [v for v in pre_treatment(a.alp, a.exposure) if v.low][-2:]
@@ -69,15 +79,18 @@ def _other_rows(a: Assessment, spoken: frozenset[str]) -> list[str]:
                 )
             )
     if a.workup.alpl is not None:
-        rows.append(_row(words.dated(a.workup.alpl.reported), "ALPL", alpl(a) or "", "", ""))
+        rows.append(
+            _row(words.dated(a.workup.alpl.reported), "ALPL", variant(a.workup.alpl), "", "")
+        )
     if "liver" in spoken:
         rows += [_result_row(name, r) for name, r in a.context.liver_results]
-    if {"potassium", "calcium"} & spoken:
+    if "urgent" in spoken:
         rows += _specimen_rows(a)
     if {"pth", "pth_date"} & spoken and (found_pth := pth(a)) is not None:
         rows.append(_result_row("PTH", found_pth))
-    rows += [_result_row(_cause_test(c.name), c.result) for c in a.context.causes if c.result]
-    return rows
+    shown = [r for _, r in same_sample(a)] if "urgent" in spoken else []
+    found_causes = [c for c in a.context.causes if c.result and c.result not in shown]
+    return rows + [_result_row(_cause_test(c.name), c.result) for c in found_causes if c.result]
 
 
 def _cause_test(name: str) -> str:
@@ -86,12 +99,7 @@ def _cause_test(name: str) -> str:
 
 
 def _specimen_rows(a: Assessment) -> list[str]:
-    suspects = a.alp.excluded_lows("suspect specimen")
-    suspicion = suspects[-1].suspicion if suspects else None
-    if suspicion is None:
-        return []
-    found = (("Potassium", suspicion.potassium), ("Calcium (total)", suspicion.calcium))
-    return [_result_row(name, r, "same sample as ALP") for name, r in found if r is not None]
+    return [_result_row(_SAME_SAMPLE[name], r, "same sample as ALP") for name, r in same_sample(a)]
 
 
 def _result_row(name: str, found: LabResult, remark: str = "") -> str:

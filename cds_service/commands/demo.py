@@ -18,11 +18,12 @@ from cds_service.bundled_patients import chart
 from cds_service.commands import terminal
 from cds_service.commands.loopback import CannotStart, serving
 from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
+from cds_service.decision import Decision
 from cds_service.ehr import Json, draft_order, hook_requests
 from cds_service.errors import KnowledgeError
 from cds_service.guidance import Advisor
 from cds_service.hooks.card import Card
-from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW
+from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW, decode
 from cds_service.settings import Settings
 from cds_service.web.pages import sandbox
 from cds_service.web.pages.visits import Exchange
@@ -87,13 +88,13 @@ def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
             _tell_addresses(console, base)
         for title, request in _hook_requests(advisor, _IN_FULL):
             console.rule(escape(title))
-            cards = _cards(ehr, title, request)
-            terminal.show_cards(console, cards)
-            if not cards:
-                terminal.show_nothing(console)
+            terminal.show_cards(console, _cards(ehr, title, request))
         console.rule("More calls, in short")
         for title, request in _hook_requests(advisor, _SHOWN):
-            terminal.show_in_short(console, title, _cards(ehr, title, request))
+            cards = _cards(ehr, title, request)
+            terminal.show_in_short(console, title, cards)
+            if not cards:
+                terminal.show_silence(console, _decided(advisor, request))
         if not stay:
             return
         console.rule()
@@ -135,3 +136,9 @@ def _cards(ehr: Ehr, title: str, request: Json) -> list[Card]:
     if not exchange.accepted or exchange.answer is None:
         raise CannotStart(f"{title}: the service answered {exchange.status}")
     return [msgspec.convert(card, Card) for card in exchange.answer["cards"]]
+
+
+def _decided(advisor: Advisor, request: Json) -> Decision:
+    """The decision behind an answer: on the wire an answer without a card gives no reason."""
+    asked = decode(msgspec.json.encode(request), (request["hook"],))
+    return advisor.answer(asked, AS_OF).decision

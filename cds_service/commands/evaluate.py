@@ -100,7 +100,7 @@ def _print(
         terminal.show_explanation(console, answer.decision, advisor.rulebook)
     terminal.show_cards(console, answer.response.cards)
     if not answer.response.cards:
-        terminal.show_silence(console, answer.decision, advisor.rulebook)
+        terminal.show_silence(console, answer.decision)
 
 
 def _as_json(case: Case, day: date, answer: Answer) -> dict[str, object]:

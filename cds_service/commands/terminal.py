@@ -35,8 +35,6 @@ def show_in_short(console: Console, title: str, cards: Sequence[Card]) -> None:
     console.print(Text(title, style="bold"))
     for line in (line for card in cards for line in _in_short(card)):
         console.print(Padding(line, (0, 0, 0, 2), expand=False))
-    if not cards:
-        show_nothing(console)
 
 
 def show_nothing(console: Console) -> None:
@@ -44,15 +42,12 @@ def show_nothing(console: Console) -> None:
     console.print("  No card: the service looked and found nothing to say.")
 
 
-def show_silence(console: Console, decision: Decision, rulebook: Rulebook) -> None:
+def show_silence(console: Console, decision: Decision) -> None:
     """Why there is no card."""
-    silence = decision.silence
-    if silence is not None:
-        title = rulebook.situations[silence.slug].title
-        reason = silence.reason[:1].upper() + silence.reason[1:]
-        console.print(
-            f"  No card: {escape(title)}. {escape(reason)}. [dim]\\[{silence.slug}][/dim]"
-        )
+    found = decision.silence
+    if found is not None:
+        why = escape(explain.silence(found))
+        console.print(f"  {why} [dim]\\[{found.slug}][/dim]", highlight=False)
     for finding in decision.shadow:
         console.print(f"  In shadow: {finding.slug}")
 

@@ -11,9 +11,10 @@ from cds_service.phrases.patient import PATIENT
 from cds_service.phrases.phrase import UNBOUNDED, Phrase
 from cds_service.phrases.policy import POLICY
 from cds_service.phrases.series import SERIES
+from cds_service.phrases.specimen import SPECIMEN
 from cds_service.phrases.treatment import TREATMENT
 from cds_service.phrases.workup import WORKUP
 
-PHRASES: Mapping[str, Phrase] = {**SERIES, **TREATMENT, **WORKUP, **PATIENT, **POLICY}
+PHRASES: Mapping[str, Phrase] = {**SERIES, **TREATMENT, **WORKUP, **SPECIMEN, **PATIENT, **POLICY}
 
 __all__ = ["FLAGS", "PHRASES", "POLICY", "UNBOUNDED", "Phrase"]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from cds_service.assessment import Assessment, baseline, pre_treatment
 from cds_service.assessment.alp import far_apart
 from cds_service.assessment.calendar import months_after
-from cds_service.phrases.series import old_value
+from cds_service.phrases.series import old_value, suspect
 from cds_service.phrases.treatment import relevant
 from cds_service.situations.denosumab import followed
 from cds_service.situations.verdict import below
@@ -104,6 +104,23 @@ def _recent_fracture(a: Assessment) -> bool:
     return any(d.onset is not None and d.onset.last >= since for d in found)
 
 
+def _built_in_limit(a: Assessment) -> bool:
+    """The latest value is judged by a limit of ours."""
+    latest = a.alp.latest
+    return latest is not None and latest.limit is not None and "built-in" in latest.limit.origin
+
+
+def _tube_named(a: Assessment) -> bool:
+    """The suspect specimen is so for its tube, not for the results from it."""
+    found = suspect(a)
+    return found is not None and found.suspicion is not None and found.suspicion.tube is not None
+
+
+def _lowered_by(a: Assessment, drug: str) -> bool:
+    """That drug is among the possible causes of the low value."""
+    return any(c.drug is not None and c.drug.drug == drug for c in a.context.causes)
+
+
 def _classified(a: Assessment, classification: str) -> bool:
     return a.workup.alpl is not None and a.workup.alpl.classification == classification
 
@@ -122,6 +139,7 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "denosumab_overdue": _denosumab_overdue,
     "on_denosumab": _on_denosumab,
     "in_effect_window": _in_effect_window,
+    "antiresorptive_ordered": lambda a: bool(a.call.draft.ordered),
     "denosumab_ordered": lambda a: any(_action(a, d) == "denosumab" for d in a.call.draft.ordered),
     "zoledronate_ordered": lambda a: any(
         _action(a, d) == "zoledronate" for d in a.call.draft.ordered
@@ -133,6 +151,8 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "no_alp_since_first_dose": _no_alp_since_first_dose,
     "single": lambda a: len(a.alp.lows) == 1,
     "fluctuating": lambda a: not a.alp.persistent and 0 < a.alp.low_episodes < a.alp.episodes,
+    "tube_named": _tube_named,
+    "built_in_limit": _built_in_limit,
     "below_clearly_low": lambda a: _below(a, "clearly_low"),
     "below_very_low": lambda a: _below(a, "very_low"),
     "feature": lambda a: a.context.features.any,
@@ -149,13 +169,20 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
         a.workup.alpl is not None and a.workup.alpl.zygosity == "heterozygous"
     ),
     "asfotase": lambda a: bool(a.context.asfotase),
+    "advanced_kidney_disease": lambda a: bool(a.context.kidney),
     "haemodialysis": lambda a: a.context.haemodialysis,
     "pth_recent": lambda a: a.resulted("pth"),
     "calcium_recent": lambda a: a.resulted("calcium-total"),
     "liver_tests_on_file": lambda a: bool(a.context.liver_tests),
     "stale_latest": lambda a: _since_latest(a, a.policy.look_back.patient_view_months),
     "no_recent_alp": lambda a: _since_latest(a, a.policy.look_back.fresh_repeat_months),
+    "oestrogen": lambda a: _lowered_by(a, "oestrogen"),
+    "serm": lambda a: _lowered_by(a, "serm"),
+    "fibrate": lambda a: _lowered_by(a, "fibrate"),
+    "drug_cause": lambda a: any(c.drug for c in a.context.causes),
+    "other_cause": lambda a: any(not c.drug for c in a.context.causes),
     "secondary_cause": lambda a: bool(a.context.causes),
+    "male": lambda a: a.record.patient.sex == "male",
     "pregnant": lambda a: a.pregnancy is not None,
     "hpp_recorded": lambda a: a.known_hypophosphatasia,
     "oncology": lambda a: a.oncology,

@@ -7,8 +7,7 @@ from cds_service.assessment import Assessment
 from cds_service.assessment.context import Cause
 from cds_service.phrases.phrase import Phrase
 from cds_service.phrases.treatment import span
-from cds_service.phrases.workup import alpl
-from cds_service.record import Diagnosis
+from cds_service.record import Diagnosis, age_at
 
 _UNVERIFIED = frozenset({"coeliac-disease", "cushing-syndrome", "wilson-disease"})
 
@@ -26,11 +25,24 @@ def _hpp_basis(a: Assessment) -> str | None:
         f"{_lower(d.name)} (recorded {words.dated(d.onset)})"
         for d in a.context.hypophosphatasia[:1]
     ]
-    if a.workup.carrier:
-        parts.append(f"ALPL: {alpl(a)}")
+    gene = a.workup.alpl
+    if gene is not None and a.workup.carrier:
+        zygosity = f", {gene.zygosity}" if gene.zygosity else ""
+        reported = words.dated(gene.reported)
+        parts.append(f"{gene.classification} ALPL variant{zygosity} (reported {reported})")
     if a.context.asfotase:
         parts.append("asfotase alfa on record")
     return words.listed(parts) or None
+
+
+def _hpp_short(a: Assessment) -> str | None:
+    """The strongest entry that makes hypophosphatasia known: diagnosis, variant, then its treatment."""
+    if a.context.hypophosphatasia:
+        return "Hypophosphatasia"
+    gene = a.workup.alpl
+    if gene is not None and a.workup.carrier:
+        return f"{gene.classification.capitalize()} ALPL variant"
+    return "Asfotase alfa (hypophosphatasia)" if a.context.asfotase else None
 
 
 def _fracture(a: Assessment) -> str | None:
@@ -69,7 +81,10 @@ def _unverified(a: Assessment) -> str | None:
 
 
 def _age(a: Assessment) -> str | None:
-    return f"{a.age.years} y" if a.age else None
+    """On the day of the latest ALP that counts, whose limit it decides."""
+    latest = a.alp.latest
+    then = age_at(a.record.patient.born, latest.day.last) if latest else None
+    return f"{then.years} y" if then else None
 
 
 def _trimester(a: Assessment) -> str | None:
@@ -89,6 +104,7 @@ def _trimester_limit(a: Assessment) -> str | None:
 
 PATIENT: Mapping[str, Phrase] = {
     "hpp_basis": Phrase(_hpp_basis),
+    "hpp_short": Phrase(_hpp_short, 32),
     "fracture": Phrase(_fracture),
     "fracture_short": Phrase(_fracture_short, 30),
     "dental": Phrase(_dental),

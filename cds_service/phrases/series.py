@@ -8,6 +8,7 @@ from cds_service.assessment import Assessment, baseline, low_off_treatment, pre_
 from cds_service.assessment.judging import AlpValue
 from cds_service.assessment.limits import Limit, Origin
 from cds_service.phrases.phrase import Phrase
+from cds_service.situations.interference import unexplained_lows
 
 
 def value(found: AlpValue | None) -> str | None:
@@ -89,6 +90,11 @@ def _off_treatment_low(a: Assessment) -> AlpValue | None:
     return low_off_treatment(a.alp, a.exposure, a.policy)
 
 
+def earlier_lows(a: Assessment) -> Sequence[AlpValue]:
+    """The last two low values that treatment does not explain; any two when there are none such."""
+    return (unexplained_lows(a) or a.alp.lows)[-2:]
+
+
 def _day(found: AlpValue | None) -> str | None:
     return words.dated(found.day) if found else None
 
@@ -145,6 +151,5 @@ SERIES: Mapping[str, Phrase] = {
     "old_value": Phrase(lambda a: value(old_value(a)), 24),
     "old_value_date": Phrase(lambda a: _day(old_value(a)), 11),
     "old_value_problem": Phrase(_old_problem),
-    "earlier_lows": Phrase(lambda a: low_values(a.alp.lows), 24),
-    "artefact_value": Phrase(lambda a: value(suspect(a)), 18),
+    "earlier_lows": Phrase(lambda a: low_values(earlier_lows(a)), 24),
 }

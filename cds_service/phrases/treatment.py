@@ -111,10 +111,6 @@ def _supplement(a: Assessment) -> DrugUse | None:
     return a.workup.plp.supplement if a.workup.plp else None
 
 
-def _lowering(a: Assessment) -> str | None:
-    return words.listed(c.name for c in a.context.causes if c.drug) or None
-
-
 def _ordered(a: Assessment) -> str | None:
     return words.listed(a.drugs[d].label for d in sorted(a.call.draft.ordered)) or None
 
@@ -133,5 +129,4 @@ TREATMENT: Mapping[str, Phrase] = {
     "denosumab_months_ago": Phrase(_denosumab_months, 10),
     "b6": Phrase(lambda a: a.drugs[u.drug].label if (u := _supplement(a)) else None, 14),
     "b6_since": Phrase(lambda a: span(u) if (u := _supplement(a)) else None),
-    "lowering_drugs": Phrase(_lowering),
 }

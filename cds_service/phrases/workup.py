@@ -6,8 +6,7 @@ from cds_service import words
 from cds_service.assessment import Assessment
 from cds_service.assessment.workup import Substrate, latest
 from cds_service.phrases.phrase import Phrase
-from cds_service.phrases.series import suspect
-from cds_service.record import LabResult
+from cds_service.record import GeneResult, LabResult
 
 
 def _value(found: Substrate | None) -> str | None:
@@ -39,14 +38,16 @@ def _substrate(a: Assessment) -> str | None:
 def alpl(a: Assessment) -> str | None:
     """Class, zygosity and date of the ALPL result; nothing else of it is ever shown."""
     gene = a.workup.alpl
-    if gene is None:
-        return None
+    return f"{variant(gene)} (reported {words.dated(gene.reported)})" if gene else None
+
+
+def variant(gene: GeneResult) -> str:
+    """Class and zygosity of an ALPL result."""
     name = {
         "uncertain significance": "variant of uncertain significance",
         "negative": "negative",
     }.get(gene.classification, f"{gene.classification} variant")
-    zygosity = f", {gene.zygosity}" if gene.zygosity else ""
-    return f"{name}{zygosity} (reported {words.dated(gene.reported)})"
+    return f"{name}, {gene.zygosity}" if gene.zygosity else name
 
 
 def pth(a: Assessment) -> LabResult | None:
@@ -63,19 +64,11 @@ def _liver(a: Assessment) -> str | None:
 
 
 def _liver_short(a: Assessment) -> str | None:
-    results = a.context.liver_results
-    return results[0][0] if results else "liver test"
-
-
-def _suspicion(a: Assessment, name: str) -> str | None:
-    found = suspect(a)
-    result = getattr(found.suspicion, name) if found and found.suspicion else None
-    return words.amount(result.quantity) if result and result.quantity else None
-
-
-def _tube(a: Assessment) -> str | None:
-    found = suspect(a)
-    return found.suspicion.tube if found and found.suspicion else None
+    for name, found in a.context.liver_results:
+        if found.quantity:
+            return f"{name} raised ({words.amount(found.quantity)})"
+    diseases = a.context.liver_disease
+    return f"{diseases[0].name.lower()} on record" if diseases else None
 
 
 def _result_value(found: LabResult | None) -> str | None:
@@ -94,8 +87,5 @@ WORKUP: Mapping[str, Phrase] = {
     "pth": Phrase(lambda a: _result_value(pth(a)), 18),
     "pth_date": Phrase(lambda a: words.dated(r.taken) if (r := pth(a)) else None, 11),
     "liver": Phrase(_liver, 56),
-    "liver_short": Phrase(_liver_short, 10),
-    "potassium": Phrase(lambda a: _suspicion(a, "potassium"), 14),
-    "calcium": Phrase(lambda a: _suspicion(a, "calcium"), 14),
-    "tube": Phrase(_tube, 8),
+    "liver_short": Phrase(_liver_short, 36),
 }

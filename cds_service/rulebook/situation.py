@@ -40,6 +40,13 @@ class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recommended: bool = False
 
 
+class Cited(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A source that a card names when its conditions hold: when it bears on this patient."""
+
+    source: str
+    when: str | tuple[str, ...] = ()
+
+
 class Situation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Title, rule, words, orders and sources of one row of the decision table."""
 
@@ -65,7 +72,8 @@ class Situation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     would_change: str = ""
     orders: tuple[Offer, ...] = ()
     override_reasons: tuple[str, ...] = ()
-    citations: tuple[str, ...] = ()
+    citations: tuple[Cited, ...] = ()
+    """The first stands on every card, as its `source`; one that is named twice bears in either case."""
     slug: str = ""
     headlines: tuple[Line, ...] = ()
     """The summaries as lines, `summary` last."""
@@ -91,6 +99,11 @@ class Situation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         if level == "lowered" and self.lowered_indicator:
             return self.lowered_indicator
         return self.indicator
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every source that it may name, each once; that of the card comes first."""
+        return tuple(dict.fromkeys(cited.source for cited in self.citations))
 
     @property
     def lines(self) -> Iterable[Line]:
@@ -170,14 +183,16 @@ def _check(
         if not situation.meaning:
             raise KnowledgeError("meaning: a silence needs one")
         return
-    _all_known("citations", situation.citations, citations)
+    _all_known("citations", situation.sources, citations)
     _all_known("override_reasons", situation.override_reasons, reasons)
     _all_known("orders", [o.code for o in situation.orders], orders)
     for key in ("summary", "why", "options", "no_action", "would_change", "citations"):
         if not getattr(situation, key):
             raise KnowledgeError(f"{key}: a card needs it")
-    for offer in situation.orders:
-        _check_conditions(offer.when)
+    for when in (*(o.when for o in situation.orders), *(c.when for c in situation.citations)):
+        _check_conditions(when)
+    if situation.citations[0].when:
+        raise KnowledgeError("citations: the first is the source of the card and has no condition")
     _check_words(situation)
 
 

@@ -41,7 +41,7 @@ def masked_low_alp(a: Assessment) -> Verdict:
     if not a.known_hypophosphatasia:
         if a.workup.complete_negative:
             return no("the work-up is complete and negative")
-        if not far_apart(_unexplained_lows(a), a.policy):
+        if not far_apart(unexplained_lows(a), a.policy):
             return no("there are no two earlier low values outside treatment")
     liver = [name for name, _ in a.context.liver_results]
     liver += [d.name.lower() for d in a.context.liver_disease]
@@ -81,5 +81,6 @@ def _since(a: Assessment) -> date:
     return months_after(a.as_of, -months)
 
 
-def _unexplained_lows(a: Assessment) -> list[AlpValue]:
+def unexplained_lows(a: Assessment) -> list[AlpValue]:
+    """The low values from outside every effect window, oldest first."""
     return [v for v in a.alp.lows if not a.exposure.covered.holds(v.day)]

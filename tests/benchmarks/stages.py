@@ -63,7 +63,7 @@ def _run(advisor: Advisor, content: bytes) -> list[float]:
     call = Call(request.hook, REFERENCE)
     decision = decide(record, call, rows=book.rows, drugs=book.drugs, policy=book.policy)
     lap()
-    response = card.Response(advisor.cards(decision, None))
+    response = card.Response(advisor.cards.of(decision, None))
     lap()
     card.encode(response)
     lap()

@@ -73,7 +73,7 @@ def blueprint(rulebook: Rulebook) -> Blueprint:
             conditions=_in_words,
             orders=[(offer, rulebook.orders[offer.code]) for offer in found.orders],
             reasons=[rulebook.override_reasons[code] for code in found.override_reasons],
-            citations=[rulebook.citations[key] for key in found.citations],
+            citations=[(cited, rulebook.citations[cited.source]) for cited in found.citations],
             patients=_shown_by(slug),
             **common,
         )

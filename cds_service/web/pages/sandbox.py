@@ -10,9 +10,11 @@ from uuid import uuid4
 
 import msgspec
 from flask import Blueprint, redirect, render_template, request, url_for
+from markupsafe import Markup
 from werkzeug.wrappers import Response as Answer
 
 from cds_service.bundled_patients import Story, chart, stories
+from cds_service.card_text import BACKGROUND
 from cds_service.ehr import draft_order, hook_requests
 from cds_service.errors import RequestError, ServiceError
 from cds_service.fhir.banner import Banner, banner
@@ -178,7 +180,7 @@ def _shown(visit: Visit, advisor: Advisor, as_of: date) -> dict[str, Any]:
         "visit": visit,
         "story": next(s for s in stories() if s.name == visit.patient),
         "who": _who(visit),
-        "cards": [(card, prose.html(card.get("detail", ""))) for card in cards(visit)],
+        "cards": [(card, *_opened(card.get("detail", ""))) for card in cards(visit)],
         "refused": _refused(visit.exchange),
         "done": {c["uuid"]: [d for d in visit.done if d.card == c["uuid"]] for c in cards(visit)},
         "drugs": [(key, d.label) for key, d in rulebook.drugs.items() if d.is_antiresorptive],
@@ -193,6 +195,12 @@ def _shown(visit: Visit, advisor: Advisor, as_of: date) -> dict[str, Any]:
     except ServiceError:
         return found  # the service refused this call, and the page shows what it said
     return found | explained(decision, rulebook)
+
+
+def _opened(detail: str) -> tuple[Markup, Markup]:
+    """A card's text in two: reasons and values, which stand open, and the rest, which is folded."""
+    opened, line, folded = detail.partition(BACKGROUND)
+    return prose.html(opened), prose.html(line + folded)
 
 
 def _who(visit: Visit) -> Banner:

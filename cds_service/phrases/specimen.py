@@ -1,0 +1,57 @@
+"""Phrases about a suspect specimen, and what else was measured in the same sample."""
+
+from collections.abc import Iterator, Mapping
+
+from cds_service import words
+from cds_service.assessment import Assessment
+from cds_service.assessment.same_sample import SameSample
+from cds_service.assessment.specimen import high_potassium, low_calcium
+from cds_service.phrases.phrase import Phrase
+from cds_service.phrases.series import suspect, value
+from cds_service.record import LabResult
+
+_SAME_SAMPLE = ("potassium", "calcium-total", "magnesium", "zinc")
+
+
+def same_sample(a: Assessment) -> Iterator[tuple[str, LabResult]]:
+    """Concept and result of what else was measured in the suspect specimen, where it can be read."""
+    found = suspect(a)
+    if found is None:
+        return
+    minutes = a.policy.specimen.same_sample_minutes
+    for concept in _SAME_SAMPLE:
+        readable = (r for r in a.record.results.newest_first(concept) if r.problem is None)
+        result = SameSample(readable, minutes).find(found.result)
+        if result is not None and result.quantity is not None:
+            yield concept, result
+
+
+def _measured(a: Assessment, concept: str) -> str | None:
+    result = dict(same_sample(a)).get(concept)
+    return words.amount(result.quantity) if result and result.quantity else None
+
+
+def _urgent(a: Assessment) -> str | None:
+    """The potassium and calcium of the sample that are to be acted on, should they be real."""
+    found = dict(same_sample(a))
+    potassium, calcium = found.get("potassium"), found.get("calcium-total")
+    parts = []
+    if potassium and potassium.quantity and high_potassium(potassium, a.policy):
+        parts.append(f"potassium {words.amount(potassium.quantity)}")
+    if calcium and calcium.quantity and low_calcium(calcium, a.policy):
+        parts.append(f"total calcium {words.amount(calcium.quantity)}")
+    return words.listed(parts) or None
+
+
+def _tube(a: Assessment) -> str | None:
+    found = suspect(a)
+    return found.suspicion.tube if found and found.suspicion else None
+
+
+SPECIMEN: Mapping[str, Phrase] = {
+    "artefact_value": Phrase(lambda a: value(suspect(a)), 18),
+    "potassium": Phrase(lambda a: _measured(a, "potassium"), 14),
+    "calcium": Phrase(lambda a: _measured(a, "calcium-total"), 14),
+    "urgent": Phrase(_urgent),
+    "tube": Phrase(_tube, 8),
+}
