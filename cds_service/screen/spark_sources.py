@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cds_service.screen.plan import ScreenError
-from cds_service.screen.sources import Reading, Source, found, is_readable
+from cds_service.screen.reading import Reading
+from cds_service.screen.sources import Source, found, is_readable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -14,9 +14,10 @@ import msgspec
 
 from cds_service.screen.lines import Line, Reject
 from cds_service.screen.progress import Progress
+from cds_service.screen.reading import Reading
 from cds_service.screen.run_record import Input
 from cds_service.screen.sieve import Sieve
-from cds_service.screen.sources import Reading, Source
+from cds_service.screen.sources import Source
 
 SEGMENT_BYTES = 64 << 20
 KINDS = {"patient": 0, "resource": 1, "late": 2, "medication": 3}

@@ -23,9 +23,10 @@ from cds_service.screen.grouping import patient_lines
 from cds_service.screen.patient import Asker
 from cds_service.screen.plan import Plan
 from cds_service.screen.progress import step
+from cds_service.screen.reading import Reading
 from cds_service.screen.results import Results
 from cds_service.screen.run import batches, sieve_for
-from cds_service.screen.sources import Reading, Source, found
+from cds_service.screen.sources import Source, found
 from cds_service.screen.spool import Spool
 from tests.charts import REFERENCE, TESTS
 from tests.populations import write_population
