@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,7 +189,7 @@ def _asking(
             for _, kind, content, medications in group:
                 (late if kind == _LATE else lines).add(content)
                 lines.update(medications or ())
-            answer = asker.ask(patient, sorted(lines), sorted(late))
+            answer = asker.ask(patient, sorted(lines), partial(sorted, late) if late else None)
             rows.append((patient, encode(answer)))
             if len(rows) >= _BLOCK_LINES:
                 yield _batch(rows, _ASKED)

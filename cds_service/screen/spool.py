@@ -169,7 +169,8 @@ class _Writing:
             runs.flush()
         for file in (self._lines.file, self._late.file, self._index, self._rejects):
             file.flush()
-            os.fsync(file.fileno())
+            if file.tell():
+                os.fsync(file.fileno())
             file.close()
 
 
