@@ -170,6 +170,32 @@ def test_what_cannot_be_used_is_kept_with_its_reason(tmp_path: Path) -> None:
     assert counts["patientsMissing"] == 1
 
 
+def test_patient_who_cannot_be_read_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    path = ndjson(tmp_path / "all.ndjson", {**LOW[0], "birthDate": {"value": "1980"}}, *LOW[1:])
+    run(path, *AS_OF, "--output", tmp_path / "out")
+    (rejected,) = rows(tmp_path / "out" / "rejects.ndjson")
+    assert rejected == {
+        "patient": "pat-1",
+        "reason": "its Patient cannot be read",
+        "resources": 3,
+    }
+
+
+def test_any_id_that_fhir_allows_is_an_id(tmp_path: Path) -> None:
+    names = ["-", "0", "NULL", "."]
+    resources = [
+        {**resource, "id": name}
+        if resource["resourceType"] == "Patient"
+        else {**resource, "subject": {"reference": f"Patient/{name}"}}
+        for name in names
+        for resource in LOW
+    ]
+    path = ndjson(tmp_path / "all.ndjson", *resources)
+    run(path, *AS_OF, "--output", tmp_path / "out")
+    assert sorted(row["patient"] for row in worklist(tmp_path / "out")) == sorted(names)
+    assert rows(tmp_path / "out" / "rejects.ndjson") == []
+
+
 def test_replay_knows_only_what_was_known(tmp_path: Path) -> None:
     visits = [stay("AMB", day, day) for day in (-400, -200, -10)]
     late = alp(26, -210, 35, issued="2026-10-30T00:00:00Z")  # came long after it was taken

@@ -23,6 +23,8 @@ _HEAD, _BETWEEN, _TAIL = (
 Late = Callable[[], Sequence[bytes]]
 """Reads a patient's late lines: results that few patients' rules ask for."""
 
+_named = msgspec.json.Decoder(r.Named)
+
 
 class Chart:
     """Everything that an export holds of one patient and a rule could use."""
@@ -38,6 +40,11 @@ class Chart:
         self.patient: r.Patient | None = None
         if patients and isinstance(patients[0].resource, r.Patient):
             self.patient = patients[0].resource
+
+    @property
+    def came_with_patient(self) -> bool:
+        """Whether a Patient came, be it one that cannot be read."""
+        return any(_named.decode(line).resourceType == "Patient" for line in self.lines)
 
     @cached_property
     def all_entries(self) -> tuple[r.Entry, ...]:

@@ -15,10 +15,11 @@ from cds_service.screen.chart import Late
 from cds_service.screen.spool import KINDS
 
 _LATE = KINDS["late"]
+# No id is a question mark; an empty column is empty, and not NULL.
 _INDEX = """
 CREATE TEMP MACRO index_rows(files) AS TABLE
 SELECT *, parse_filename(filename)[:6] AS segment
-FROM read_csv(files, auto_detect = false, header = false, delim = ',', quote = '', nullstr = '-',
+FROM read_csv(files, auto_detect = false, header = false, delim = ',', quote = '', nullstr = '?',
     filename = true, buffer_size = 262144, max_line_size = 65536, columns = {
         'patient': 'VARCHAR', 'kind': 'TINYINT', 'refers': 'VARCHAR', 'known': 'TINYINT',
         'first': 'BIGINT', 'size': 'BIGINT'})

@@ -36,10 +36,11 @@ class Asker:
     def ask(
         self, patient: str, lines: Sequence[bytes], late: Late | None
     ) -> PatientResult | Missing:
-        """What there is to say about a patient; Missing when no Patient came."""
+        """What there is to say about a patient; Missing when no Patient can be read."""
         chart = Chart(lines, late)
         if chart.patient is None:
-            return Missing(patient, len(lines) + (len(late()) if late is not None else 0))
+            resources = len(lines) + (len(late()) if late is not None else 0)
+            return Missing(patient, resources, unreadable=chart.came_with_patient)
         asked = questions(chart, self._plan, self._aids[0])
         snoozes = [Snooze(self._plan.snooze_days) for _ in self._books]
         silences: tuple[Counter[str], ...] = tuple(Counter() for _ in self._books)
