@@ -154,6 +154,18 @@ def test_repeats_cannot_be_worked_out_from_patients_and_cards(advisor: Advisor) 
     assert rows == (("1", 30), ("2", None), ("3", None), ("4", None))
 
 
+def test_what_is_hidden_is_not_drawn_as_nothing(advisor: Advisor) -> None:
+    """The page writes the number on every bar: a hidden three must not read as zero."""
+    months = {1: 3, 2: 20, 3: 30}
+    counts = tally(
+        results(*((n, [told(card(LOW), day=date(2025, m, 5))], {}) for m, n in months.items())), 1
+    )
+    figure = part("Cards by month", REPLAY, advisor, counts).figure
+    assert figure is not None
+    (drawn,) = [bar["y"] for bar in figure["data"] if bar["name"] == "warning"]
+    assert drawn == [None, None, 30, *[0] * 9]
+
+
 def test_what_changes_is_not_drawn_where_it_is_not_told(advisor: Advisor) -> None:
     silent = Answer(situation=QUIET)
     counts = tally(
@@ -172,5 +184,5 @@ def test_what_changes_is_not_drawn_where_it_is_not_told(advisor: Advisor) -> Non
         ("same card", 30),
     ]
     assert found.figure is not None
-    assert found.figure["data"][0]["y"] == [0, 0, 0, 30]
+    assert found.figure["data"][0]["y"] == [None, 0, 0, 30]
     assert "screened with one policy" in found.text

@@ -28,7 +28,7 @@ def naive(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Part:
         f" the circumstances. Counted {span}: {counts.alp:,} ALP results,"
         f" {counts.alp_with_limit:,} with a printed limit.{none}"
     )
-    bar = {"type": "bar", "x": names, "y": [c or 0 for c in cards], "name": "alerts or cards"}
+    bar = {"type": "bar", "x": names, "y": cards, "name": "alerts or cards"}
     return Part(
         "Against the naive rule",
         text,
@@ -52,7 +52,7 @@ def changes(plan: Plan, counts: Tally) -> Part:
         if plan.suppress_below
         else ""
     )
-    bar = {"type": "bar", "x": list(kinds), "y": [t or 0 for t in totals], "name": "patients"}
+    bar = {"type": "bar", "x": list(kinds), "y": totals, "name": "patients"}
     return Part(
         "Policy A against policy B",
         "Patients with a card under one of the two at least. A gains row has a card under B alone, a"

@@ -64,7 +64,7 @@ def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name:
             "orientation": "h",
             "name": indicator,
             "y": [_label(r) for r in rows if r["indicator"] == indicator],
-            "x": [r["cards"] or 0 for r in rows if r["indicator"] == indicator],
+            "x": [r["cards"] for r in rows if r["indicator"] == indicator],
             "meta": indicator,
         }
         for indicator in INDICATORS
@@ -102,7 +102,7 @@ def _months(plan: Plan, policy: PolicyTally, name: str) -> Part:
     cards = cards_by_span(policy, plan)
     series = {i: [by_indicator(cards, month, i) for month in months] for i in INDICATORS}
     bars = [
-        {"type": "bar", "name": i, "x": months, "y": [v or 0 for v in values], "meta": i}
+        {"type": "bar", "name": i, "x": months, "y": values, "meta": i}
         for i, values in series.items()
     ]
     layout = {
@@ -131,7 +131,7 @@ def _repeats(plan: Plan, policy: PolicyTally, name: str) -> Part:
         if plan.snooze_days
         else " Nothing was snoozed: every card is counted each time."
     )
-    bar = {"type": "bar", "x": labels, "y": [p or 0 for p in patients], "name": "patients"}
+    bar = {"type": "bar", "x": labels, "y": patients, "name": "patients"}
     layout = {
         "xaxis": {"type": "category", "title": {"text": "times that a card was shown"}},
         "yaxis": {"title": {"text": "patients"}},
@@ -161,7 +161,7 @@ def _groups(plan: Plan, policy: PolicyTally, counts: Tally, name: str) -> Part:
     )
     rates = {k: per_thousand(with_card[k], n) if (n := of[k]) else None for k in keys}
     bars = [
-        {"type": "bar", "name": sex, "x": bands, "y": [rates.get((sex, b)) or 0 for b in bands]}
+        {"type": "bar", "name": sex, "x": bands, "y": [rates.get((sex, b)) for b in bands]}
         for sex in sexes
     ]
     layout = {
