@@ -19,6 +19,7 @@ from fhir.resources.R4B.measurereport import MeasureReport
 
 from cds_service.cli import main
 from cds_service.screen.outputs import FILES
+from cds_service.screen.progress import Progress
 from tests.charts import REFERENCE, Json, alp, bundle, patient, prescribed, stay, taking
 from tests.populations import write_population
 
@@ -376,6 +377,13 @@ def test_progress_is_on_standard_error_alone(source: Path, tmp_path: Path) -> No
         env={**os.environ, "FORCE_COLOR": "1"},
     )
     assert ran.stdout.count("\n") == 1
+
+
+def test_rate_of_a_run_that_goes_on_is_its_own() -> None:
+    progress = Progress("Asking", 1000, "patients", None)
+    progress.begin_at(900)
+    progress.advance(20)
+    assert progress.line(2.0) == ("Asking: 920 of 1,000 patients, 10 patients/s, about 8 s left")
 
 
 def test_small_count_in_shadow_is_not_shown_either(source: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def screen(names: Sequence[str], plan: Plan, folder: Path, *, memory_mb: int = 6
         spool.fill(sources, sieve_for(plan, books), progress)
     asker = Asker(plan, books)
     with step("Asking", count_patients(spool.folder), "patients") as progress:
-        progress.advance(len(results))
+        progress.begin_at(len(results))
         groups = patient_lines(
             spool.folder, work / "sorting", after=results.last_patient(), memory_mb=memory_mb
         )
