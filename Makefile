@@ -13,7 +13,7 @@ DRIVEN := $(VENV)/.browser
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-demo: $(READY) ## run the service on loopback with synthetic patients
+demo: $(READY) ## run the service and a sandbox EHR on loopback, with synthetic patients
 	@$(BIN)/cds-service demo
 
 test: $(READY) ## check format, lint, types, imports, and run every test
@@ -37,7 +37,7 @@ format: $(READY) ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## measure how long an answer takes, and a population
+bench: $(READY) ## measure answers, calls, a process and a population
 	$(BIN)/python -m tests.benchmarks.bench
 	$(BIN)/python -m tests.benchmarks.bulk
 

@@ -30,7 +30,7 @@ from cds_service.settings import Settings
 from cds_service.web import description, feedback, operations, problems, services, trust
 from cds_service.web.access import caller
 from cds_service.web.health import Probe
-from cds_service.web.pages import assets, knowledge, smart, terminology
+from cds_service.web.pages import assets, front, knowledge, smart, terminology
 
 NO_PROBES: Mapping[str, Probe] = {}
 CANARY = "canary"
@@ -44,12 +44,14 @@ def create_app(
     random_key: bytes | None = None,
     metrics: Metrics | None = None,
     probes: Mapping[str, Probe] = NO_PROBES,
+    at_root: Blueprint | None = None,
 ) -> Flask:
     """A Flask application. `today` is the clock; tests and the demo give their own.
 
     `random_key` names patients where CDS_HASH_KEY is not set, and `metrics` count: both outlive a
-    reload. `probes` are further parts that have to be ready. Raises KnowledgeError when the
-    knowledge, the site policy, settings or clients are wrong.
+    reload. `probes` are further parts that have to be ready. `at_root` are pages that begin at `/`,
+    in place of the lines there that say where to go. Raises KnowledgeError when the knowledge, the
+    site policy, settings or clients are wrong.
     """
     metrics = metrics or Metrics()
     trusted = trust.trusted_clients(settings)
@@ -83,6 +85,7 @@ def create_app(
     app.extensions["feedback_store"] = store
     for pages in (
         assets.blueprint(),
+        at_root or front.blueprint(),
         knowledge.blueprint(advisor.rulebook),
         terminology.blueprint(advisor.rulebook),
         *_smart_app(settings, advisor, trusted.clients, store.engine, today or _today),

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cds_service.assessment import Assessment
 from cds_service.assessment.evidence import Marks
 from cds_service.assessment.remembered import Shown, Snooze
-from cds_service.database import open_database
+from cds_service.database import begin_unsynced, open_database
 from cds_service.database.bounded import Bounded, Busy
 from cds_service.database.cards import IssuedCard, IssuedSuggestion, keep_cards
 from cds_service.database.counts import Counts
@@ -121,7 +121,7 @@ class FeedbackStore:
 
         def work() -> None:
             self.prepare()
-            with self.engine.begin() as connection:
+            with begin_unsynced(self.engine) as connection:
                 keep_cards(connection, issued)
 
         try:

@@ -19,7 +19,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from cds_service.database import open_database, upgrade
+from cds_service.database import open_database
+from cds_service.database.upgrading import upgrade
 
 ENGINES = ("sqlite", "postgresql")
 _PATIENCE_SECONDS = 30

@@ -1,4 +1,4 @@
-"""The parts of README.md that are made from code and knowledge.
+"""The parts of README.md and of the pages in docs/ that are made from code and knowledge.
 
 `python -m tests.readme_tables --write` renews them; `tests/test_readme.py` fails when they are stale.
 """
@@ -27,6 +27,7 @@ from tests.charts import REFERENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 SHOWN_REQUEST = "fhir_fixtures/requests/persistent-low-alp.json"
 LEFT_OUT = "…"
 _CANONICAL = "https://low-alp-cds.example"
@@ -35,9 +36,9 @@ _LONGEST_CRITERION = 300
 _LONGEST_TEXT = 110
 
 
-def renewed(readme: str) -> str:
-    """The README with every generated part as code and knowledge now make it."""
-    return _BLOCK.sub(lambda found: _block(found[1]), readme)
+def renewed(page: str) -> str:
+    """The page with every generated part as code and knowledge now make it."""
+    return _BLOCK.sub(lambda found: _block(found[1]), page)
 
 
 def as_shown(answer: Mapping[str, Any]) -> str:
@@ -139,15 +140,18 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
 
 
 @click.command()
-@click.option("--write", is_flag=True, help="Write them into README.md.")
+@click.option("--write", is_flag=True, help="Write them into the pages.")
 def main(write: bool) -> None:
-    """Say which generated parts of README.md are stale, or renew them."""
-    old = README.read_text(encoding="utf-8")
-    new = renewed(old)
-    if write:
-        README.write_text(new, encoding="utf-8", newline="\n")
-    elif new != old:
-        raise click.ClickException("stale: renew with `python -m tests.readme_tables --write`")
+    """Say which pages have stale generated parts, or renew them."""
+    for path in PAGES:
+        old = path.read_text(encoding="utf-8")
+        new = renewed(old)
+        if write:
+            path.write_text(new, encoding="utf-8", newline="\n")
+        elif new != old:
+            raise click.ClickException(
+                f"{path.name} is stale: renew with `python -m tests.readme_tables --write`"
+            )
 
 
 def _block(name: str) -> str:

@@ -14,7 +14,8 @@ import click
 
 from cds_service import rulebook
 from cds_service.clients import Client
-from cds_service.database import open_database, upgrade
+from cds_service.database import open_database
+from cds_service.database.upgrading import upgrade
 from cds_service.ehr import draft_order, hook_requests
 from cds_service.feedback_store import FeedbackStore
 from cds_service.guidance import Advisor, versions

@@ -129,6 +129,22 @@ def test_check_names_what_a_site_switched(tmp_path: Path) -> None:
     assert result.stdout.splitlines()[1:] == switched
 
 
+def test_check_names_the_numbers_and_codes_of_a_site(tmp_path: Path) -> None:
+    policy = written(
+        tmp_path,
+        "site.toml",
+        "[alp]\nadult_female = 38\n"
+        '[[local_codes]]\nvalue_set = "alp-total"\nsystem = "urn:x"\ncode = "ALP"\n'
+        '[[local_codes]]\nvalue_set = "plp"\nsystem = "urn:x"\ncode = "B6"\n',
+    )
+    result = run("check", settings={"CDS_POLICY": policy})
+    assert result.stdout.splitlines()[1:] == [
+        "alp.adult_female = 38 (built-in: 35)",
+        "local_codes = value_set alp-total, system urn:x, code ALP;"
+        " value_set plp, system urn:x, code B6 (built-in: none)",
+    ]
+
+
 def test_check_needs_no_authentication_to_be_set_up() -> None:
     assert run("check", settings={"CDS_AUTH": "required"}).exit_code == 0
 
@@ -139,6 +155,13 @@ def test_settings_that_are_empty_are_as_good_as_unset() -> None:
 
 def test_version_is_that_of_the_package() -> None:
     assert re.fullmatch(r"cds-service, version \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize("group", [(), ("client",), ("db",)])
+def test_the_list_of_commands_cuts_no_sentence(group: tuple[str, ...]) -> None:
+    commands = run(*group, "--help").stdout.partition("Commands:\n")[2]
+    assert all(line.endswith(".") for line in commands.splitlines())
+    assert "..." not in commands
 
 
 @pytest.mark.parametrize("name", ["serve", "demo", "evaluate", "check"])
@@ -642,19 +665,36 @@ def test_demo_shows_cards_and_ends() -> None:
     done = process("demo", "--once", "--port", "0")
     assert done.returncode == 0, done.stderr
     assert "ALP persistently low (31 and 27 U/L)" in done.stdout
-    assert "No card: the service looked and found nothing to say." in done.stdout
+    assert done.stdout.count("No card: the service looked and found nothing to say.") == 2
+    assert len(done.stdout.splitlines()) < 130, "a screen or three, not ten"
+    assert "Data as of 1 Nov 2026" in done.stdout, "the patients' day, whatever day it is outside"
+    assert done.stdout.count("Why this fired") == 1, "one card whole, the others in short"
+    short = done.stdout.partition("More calls, in short")[2]
+    assert re.findall(r"^(\S+) · (\S+)$", short, re.M) == [
+        ("low-explained-by-antiresorptive", "patient-view"),
+        ("low-before-antiresorptive", "patient-view"),
+        ("suspect-specimen", "patient-view"),
+        ("child-single-low-alp", "patient-view"),
+        ("normal-alp", "patient-view"),
+    ]
+    assert re.findall(r"^(\S+) · order-sign, (\S+) drafted$", short, re.M) == [
+        ("persistent-low-alp", "alendronate"),
+        ("specialist-managed", "denosumab"),
+        ("normal-alp", "alendronate"),
+    ]
+    assert "  CRITICAL  Hypophosphatasia or ALPL variant on record" in short
+    assert "  Draft orders: [Recollect sample]" in short
     assert "answers at" not in done.stdout, "it is gone when this is read"
     assert "Press Ctrl-C" not in done.stdout
     assert "Traceback" not in done.stderr
 
 
-def test_demo_shows_the_same_cards_on_any_day(tmp_path: Path) -> None:
-    """A site policy holds in the demo too."""
+def test_demo_follows_a_site_policy(tmp_path: Path) -> None:
     policy = written(tmp_path, "site.toml", '[situations]\npersistent-low-alp = "off"')
     done = process("demo", "--once", "--port", "0", settings={"CDS_POLICY": policy})
     assert done.returncode == 0, done.stderr
-    assert "Data as of 1 Nov 2026" in done.stdout
     assert "ALP persistently low (31 and 27 U/L)" not in done.stdout
+    assert "INFO  ALP 31 U/L on alendronate" in done.stdout
 
 
 def test_demo_stays_up_until_ctrl_c(tmp_path: Path) -> None:
@@ -665,6 +705,9 @@ def test_demo_stays_up_until_ctrl_c(tmp_path: Path) -> None:
     ):
         address = _awaited(log, r"The service answers at (http://127\.0\.0\.1:\d+)", demo)
         _awaited(log, r"Press (Ctrl-C)", demo)
+        told = log.read_text(encoding="utf-8")
+        assert told.splitlines()[1] == f"Open the sandbox EHR at {address}/"
+        assert told.count(f"Open the sandbox EHR at {address}/") == 2, "first and last"
         assert requests.get(f"{address}/cds-services", timeout=5).status_code == 200
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=PATIENCE_SECONDS) == 0

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 from sqlalchemy import inspect, text
 
 from cds_service.cli import main
-from cds_service.database import open_database, upgrade
+from cds_service.database import open_database
+from cds_service.database.upgrading import upgrade
 
 
 def test_an_upgrade_makes_the_tables_and_may_run_again(tmp_path: Path) -> None:

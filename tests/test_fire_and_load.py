@@ -164,8 +164,8 @@ def test_a_running_service_is_fired_at_and_asks_the_server_itself() -> None:
         (["load", "--fhir-server", "http://127.0.0.1:1", "README.md"], "not valid JSON"),
         (["load", "--fhir-server", "http://127.0.0.1:1", "nowhere.json"], "cannot be read"),
         (
-            ["load", "--fhir-server", "http://127.0.0.1:1", str(PATIENTS / "normal-alp.json")],
-            "1 of 1 Bundles were not loaded",
+            ["load", "--fhir-server", "http://127.0.0.1:1", str(PATIENTS)],
+            "Error: http://127.0.0.1:1: no connection to the FHIR server; nothing was loaded",
         ),
     ],
 )

@@ -338,6 +338,26 @@ def test_a_situation_switched_on_is_as_if_not_named(site: Site, advisor: Advisor
     assert situation(answer) == situation(ask(advisor, *PERSISTENT))
 
 
+def test_every_situation_is_put_in_shadow_at_once_but_those_that_are_named(site: Site) -> None:
+    book = site(
+        '[situations]\nevery = "shadow"\npersistent-low-alp = "on"\nsingle-low-alp = "off"'
+    ).rulebook
+    cards = {s.slug for s in book.situations.values() if s.kind != "silence"}
+    named = {"persistent-low-alp": "on", "single-low-alp": "off"}
+    assert book.policy.situations == dict.fromkeys(cards, "shadow") | named
+
+
+def test_all_in_shadow_no_card_goes_out(site: Site) -> None:
+    answer = ask(site('[situations]\nevery = "shadow"'), *PERSISTENT)
+    assert answer.response.cards == ()
+    assert answer.decision.shadow[0].slug == "persistent-low-alp"
+
+
+def test_every_takes_a_switch_and_nothing_else(site: Site) -> None:
+    with pytest.raises(KnowledgeError, match=r"situations.every: 'loud' is no switch"):
+        site('[situations]\nevery = "loud"')
+
+
 @pytest.mark.parametrize("switch, beside", [("on", 1), ("off", 0), ("shadow", 0)])
 def test_what_stands_beside_a_card_can_be_switched(site: Site, switch: str, beside: int) -> None:
     chart = (patient(69), alp(28, -900, 35), alp(27, -20, 35), dose("denosumab", -330))

@@ -445,7 +445,7 @@ def test_the_openapi_document_is_the_one_in_the_repository(service: Client) -> N
     assert service.get("/openapi.json").json() == json.loads(path.read_text(encoding="utf-8"))
 
 
-PAGES = ("assets", "knowledge", "smart")
+PAGES = ("assets", "front", "knowledge", "smart")
 """Blueprints of pages for people, which no program is to call."""
 
 

@@ -26,8 +26,9 @@ from werkzeug.serving import make_server
 from cds_service import canary, rulebook
 from cds_service.app import create_app
 from cds_service.canary import Canary, Report
-from cds_service.database import open_database, upgrade
+from cds_service.database import open_database
 from cds_service.database.readiness import database_probe
+from cds_service.database.upgrading import upgrade
 from cds_service.drugs import DrugList
 from cds_service.errors import KnowledgeError
 from cds_service.fhir.access import FhirAccess

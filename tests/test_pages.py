@@ -219,6 +219,19 @@ def test_about_leads_to_the_source_attributes(service: Client) -> None:
     assert answer.url == f"{service.base}/knowledge/source-attributes"
 
 
+def test_the_bare_address_leads_to_the_rules(service: Client) -> None:
+    """A browser follows; who reads the answer itself is told the other addresses, too."""
+    assert service.get("/").url == f"{service.base}/knowledge"
+    answer = service.app.test_client().get("/")
+    assert (answer.status_code, answer.content_type) == (302, "text/plain; charset=utf-8")
+    assert answer.location == "knowledge"
+    named = re.findall(r"/[a-z-]+(?:\.json)?", answer.get_data(as_text=True))
+    assert named == ["/cds-services", "/knowledge", "/openapi.json"]
+    assert all(service.get(path).status_code == 200 for path in named)
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
 # --- FHIR ---
 
 
@@ -280,9 +293,7 @@ def test_an_unchanged_resource_is_not_sent_again(service: Client) -> None:
 # --- what production does not have ---
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/patients/persistent-low-alp", "/smart/launch", "/timeline"]
-)
+@pytest.mark.parametrize("path", ["/patients/persistent-low-alp", "/smart/launch", "/timeline"])
 def test_the_service_has_no_sandbox_and_no_app_unless_configured(
     service: Client, path: str
 ) -> None:

@@ -16,6 +16,7 @@ from tests.simulated_month import simulate
 from tests.snooze_vignettes import LOW
 
 OTHER = "urn:oid:1.2.3.4"
+NOTHING = "Nothing to report yet: no card is on record for these days."
 
 
 def run(url: str, *arguments: str) -> Result:
@@ -114,17 +115,31 @@ def test_only_the_days_asked_for_are_counted(database_url: str) -> None:
     with remembering(database_url) as memory:
         memory.fire(*LOW)
         result = run(database_url, "--until", "2020-01-01", "--format", "json")
-        assert json.loads(result.output)["summary"] == "No card went out."
+        assert json.loads(result.output)["summary"] == NOTHING
         result = run(database_url, "--since", "2999-01-01")
         assert result.exit_code == 2
         assert "--since 2999-01-01 comes after the last day" in result.output
 
 
-def test_a_report_of_nothing_is_a_report(database_url: str) -> None:
-    for form in ("text", "json", "html"):
-        result = run(database_url, "--format", form)
-        assert result.exit_code == 0
-        assert "No card went out." in result.output
+def test_a_report_of_nothing_says_so_and_nothing_more(database_url: str) -> None:
+    told = {form: run(database_url, "--format", form) for form in ("text", "json", "html")}
+    assert [result.exit_code for result in told.values()] == [0, 0, 0]
+    title, period, blank, summary = told["text"].output.splitlines()
+    assert (title, blank) == ("What clinicians made of the low ALP cards", "")
+    assert period.endswith("days and weeks in UTC")
+    assert summary == NOTHING
+    assert NOTHING in told["html"].output
+    assert "Nothing to count" not in told["html"].output
+    found = json.loads(told["json"].output)
+    assert (found["summary"], found["weeks"], found["orders"]) == (NOTHING, [], [])
+
+
+def test_answers_without_a_card_on_record_are_told(database_url: str) -> None:
+    with remembering(database_url) as memory:
+        memory.feedback(overridden("unknown-card", None, 0, userComment="who is this?"))
+        lines = run(database_url, "--comments").output.splitlines()
+    assert lines[3] == f"{NOTHING} 1 answer came about a card that is not on record."
+    assert any("who is this?" in line for line in lines)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 from cryptography.fernet import InvalidToken
 from sqlalchemy import Engine, update
 
-from cds_service.database import open_database, upgrade
+from cds_service.database import open_database
 from cds_service.database.smart_sessions import SMART_SESSIONS, SmartSessions
+from cds_service.database.upgrading import upgrade
 
 
 class Kept(msgspec.Struct, frozen=True):

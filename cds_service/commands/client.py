@@ -59,7 +59,10 @@ def client() -> None:
 @click.option("--frame-ancestor", "frame_ancestors", multiple=True, help="May be repeated.")
 @click.option("--strict-discovery", is_flag=True, default=None)
 def add(**given: Any) -> None:
-    """Add a trusted client to CDS_CLIENTS and print what to give to its record system."""
+    """Add a trusted client to CDS_CLIENTS.
+
+    Prints what to enter at its record system.
+    """
     settings = settings_in_force()
     if settings.clients is None:
         raise Refusal("CDS_CLIENTS is to name the file that the client is added to")
@@ -73,7 +76,10 @@ def add(**given: Any) -> None:
 @client.command()
 @click.argument("token")
 def check(token: str) -> None:
-    """Say whether TOKEN would be accepted now, and if not, why ('-': read it from standard input)."""
+    """Say why a token is refused, or that it is good.
+
+    TOKEN is a token, or - to read it from standard input. It is not used up.
+    """
     settings = settings_in_force()
     if settings.clients is None or settings.base_url is None:
         raise Refusal("CDS_CLIENTS and CDS_BASE_URL are to be those of the service")

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cds_service.assessment.snoozing import snoozing_since
 from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
-from cds_service.database import open_database, retention, upgrade
+from cds_service.database import open_database, retention
 from cds_service.database.schema import make_ready
 from cds_service.errors import KnowledgeError
 from cds_service.pseudonym import pseudonym
@@ -24,6 +24,8 @@ def db() -> None:
 @db.command("upgrade")
 def upgrade_schema() -> None:
     """Bring the schema up to date; safe to run again."""
+    from cds_service.database.upgrading import upgrade
+
     url = settings_in_force().database_url
     with reached(url) as engine:
         upgrade(engine)

@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 AS_OF = date(2026, 11, 1)
 """The bundled patients live on this day, whatever day it is outside."""
+_IN_FULL = (("persistent-low-alp", None),)
+"""The patient whose card is shown whole."""
 _SHOWN = (
-    ("persistent-low-alp", None),
     ("low-explained-by-antiresorptive", None),
     ("low-before-antiresorptive", None),
     ("suspect-specimen", None),
@@ -43,7 +44,7 @@ _SHOWN = (
     ("specialist-managed", "denosumab"),
     ("normal-alp", "alendronate"),
 )
-"""Patients whose chart is opened, and drugs that are then signed for them."""
+"""More patients whose chart is opened, and drugs that are then signed for them: a few lines each."""
 _TIMEOUT_SECONDS = 10
 
 
@@ -62,7 +63,10 @@ class Ehr:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--once", is_flag=True, help="Print the cards and exit.")
 def demo(port: int, once: bool) -> None:
-    """Start the service on loopback, fire hooks for bundled patients, and stay up."""
+    """Try it: the service on loopback, with a sandbox EHR.
+
+    Prints the cards of several bundled patients, and stays up.
+    """
     try:
         with tempfile.TemporaryDirectory() as folder:
             memory = f"sqlite:///{folder}/demo.sqlite3"
@@ -78,13 +82,22 @@ def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
     app = sandbox_app(settings, advisor, ehr)
     with serving(app, port) as server, suppress(KeyboardInterrupt):
         base = ehr.base = f"http://127.0.0.1:{server.server_port}"
-        for title, request in _hook_requests(advisor):
-            _fire(console, ehr, title, request)
         console.print(f"It lives on {AS_OF.isoformat()}, the day of the bundled patients.")
+        if stay:
+            _tell_addresses(console, base)
+        for title, request in _hook_requests(advisor, _IN_FULL):
+            console.rule(escape(title))
+            cards = _cards(ehr, title, request)
+            terminal.show_cards(console, cards)
+            if not cards:
+                terminal.show_nothing(console)
+        console.rule("More calls, in short")
+        for title, request in _hook_requests(advisor, _SHOWN):
+            terminal.show_in_short(console, title, _cards(ehr, title, request))
         if not stay:
             return
-        console.print(f"\nOpen the sandbox EHR at [bold]{base}/[/bold]", highlight=False)
-        console.print(f"The service answers at [bold]{base}/cds-services[/bold]", highlight=False)
+        console.rule()
+        _tell_addresses(console, base)
         console.print("Press Ctrl-C to end it.")
         threading.Event().wait()
     console.print("Ended.")
@@ -92,14 +105,23 @@ def run(settings: Settings, console: Console, *, port: int, stay: bool) -> None:
 
 def sandbox_app(settings: Settings, advisor: Advisor, ehr: Ehr) -> "WSGIApplication":
     """The service as it is in production, and beside it the pages of the sandbox EHR."""
-    app = create_app(settings, today=lambda: AS_OF)
-    app.register_blueprint(sandbox.blueprint(advisor, ehr.send, lambda: AS_OF))
-    return app
+    pages = sandbox.blueprint(advisor, ehr.send, lambda: AS_OF)
+    return create_app(settings, today=lambda: AS_OF, at_root=pages)
 
 
-def _hook_requests(advisor: Advisor) -> Iterator[tuple[str, Json]]:
+def _tell_addresses(console: Console, base: str) -> None:
+    for told, path in (
+        ("Open the sandbox EHR at", "/"),
+        ("The service answers at", "/cds-services"),
+    ):
+        console.print(f"{told} [bold]{base}{path}[/bold]", highlight=False)
+
+
+def _hook_requests(
+    advisor: Advisor, calls: Sequence[tuple[str, str | None]]
+) -> Iterator[tuple[str, Json]]:
     book = advisor.rulebook
-    for name, drug in _SHOWN:
+    for name, drug in calls:
         hook = ORDER_SIGN if drug else PATIENT_VIEW
         drafts = [draft_order(drug, book.drug_list)] if drug else []
         title = f"{name} · {hook}{f', {drug} drafted' if drug else ''}"
@@ -107,12 +129,9 @@ def _hook_requests(advisor: Advisor) -> Iterator[tuple[str, Json]]:
             yield title, request
 
 
-def _fire(console: Console, ehr: Ehr, title: str, request: Json) -> None:
+def _cards(ehr: Ehr, title: str, request: Json) -> list[Card]:
+    """The cards that the service answers with, over HTTP."""
     exchange = ehr.send(f"/cds-services/low-alp-{request['hook']}", request)
     if not exchange.accepted or exchange.answer is None:
         raise CannotStart(f"{title}: the service answered {exchange.status}")
-    cards = [msgspec.convert(card, Card) for card in exchange.answer["cards"]]
-    console.rule(escape(title))
-    terminal.show_cards(console, cards)
-    if not cards:
-        console.print("  No card: the service looked and found nothing to say.")
+    return [msgspec.convert(card, Card) for card in exchange.answer["cards"]]

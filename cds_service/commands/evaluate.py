@@ -43,7 +43,10 @@ def evaluate(
     end: bool,
     client: str | None,
 ) -> None:
-    """Cards for hook requests or patient Bundles: files, folders, or - for standard input."""
+    """Cards for hook requests or patient Bundles.
+
+    Takes files, folders, or - for standard input.
+    """
     settings = settings_in_force()
     if client is not None and settings.hash_key is None:
         raise Refusal(

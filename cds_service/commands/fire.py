@@ -68,7 +68,10 @@ def fire(
     timeout: float,
     as_of: datetime | None,
 ) -> None:
-    """Open a chart, or sign an order, in an EHR played against a FHIR server; print the cards."""
+    """Play the EHR on a FHIR server, and print the cards.
+
+    Opens a chart, or signs an order.
+    """
     console = Console()
     base = _base(fhir_server)
     settings = settings_in_force()
@@ -197,4 +200,4 @@ def _answered(console: Console, url: str, call: Json) -> None:
     cards = [msgspec.convert(card, Card) for card in answer["cards"]]
     terminal.show_cards(console, cards)
     if not cards:
-        console.print("  No card: the service looked and found nothing to say.")
+        terminal.show_nothing(console)

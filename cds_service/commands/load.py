@@ -22,13 +22,20 @@ class NotLoaded(Exception):
     """The server did not take a transaction; the text says why."""
 
 
+class NoConnection(NotLoaded):
+    """There is no server at that address, or none that can be reached."""
+
+
 @click.command()
 @click.option("--fhir-server", required=True, metavar="URL", help="Base URL of the FHIR server.")
 @click.option("--token", envvar="FHIR_TOKEN", help="Bearer token; better given as FHIR_TOKEN.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds for one patient.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def load(fhir_server: str, token: str | None, timeout: float, files: tuple[str, ...]) -> None:
-    """Load patient Bundles, files or folders of them, one transaction each. Safe to repeat."""
+    """Load patient Bundles into a FHIR server.
+
+    Takes files or folders of them, one transaction each. Safe to repeat.
+    """
     try:
         base = read_base(fhir_server)
     except ValueError as error:
@@ -45,13 +52,16 @@ def load(fhir_server: str, token: str | None, timeout: float, files: tuple[str, 
             try:
                 identity = _patient_id(_posted(base.url, sent, token, timeout))
             except NotLoaded as error:
+                if isinstance(error, NoConnection) and not loaded:
+                    raise Refusal(f"{base.url}: {error}; nothing was loaded") from error
                 failed += 1
                 progress.console.print(f"{escape(path.stem)}: {escape(str(error))}", style="red")
             else:
                 beside = f", {left_out} left out" if left_out else ""
                 loaded.append(f"{path.stem}: {identity} ({len(sent['entry'])} resources{beside})")
             progress.advance(task)
-    click.echo("\n".join(["Ids on the server:", *loaded]))
+    if loaded:
+        click.echo("\n".join(["Ids on the server:", *loaded]))
     if failed:
         raise Refusal(f"{failed} of {len(paths)} Bundles were not loaded")
 
@@ -100,7 +110,7 @@ def _posted(
     except requests.Timeout as error:
         raise NotLoaded(f"no answer within {timeout:g} s") from error
     except requests.RequestException as error:
-        raise NotLoaded("no connection to the FHIR server") from error
+        raise NoConnection("no connection to the FHIR server") from error
     try:
         answer = response.json()
     except ValueError:

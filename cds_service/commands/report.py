@@ -66,7 +66,10 @@ def report(
     encounters: int | None,
     output: Path | None,
 ) -> None:
-    """Cards shown, taken, set aside by reason, and unanswered; or beside a forecast."""
+    """What clinicians made of the cards.
+
+    Cards shown, taken, set aside by reason, and unanswered; or beside a forecast.
+    """
     site = Site(patients, encounters)
     _check(compare, site, since, comments=comments)
     settings = settings_in_force()
@@ -158,7 +161,7 @@ def _as_text(made: Report) -> str:
     console = Console(width=_WIDTH, no_color=True, force_terminal=False)
     with console.capture() as captured:
         console.print(f"{escape(made.title)}\n{escape(made.period)}\n\n{escape(made.summary)}")
-        for section in made.sections:
+        for section in made.to_read():
             console.print(f"\n{escape(section.title)}")
             console.print(_as_table(section) if section.rows else "  Nothing to count.")
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"

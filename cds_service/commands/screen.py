@@ -79,7 +79,10 @@ def screen(
     master: str | None,
     memory_mb: int,
 ) -> None:
-    """Ask the rules about everyone in Bulk Data exports, folders or patient Bundles."""
+    """Ask the rules about a whole population.
+
+    Takes Bulk Data exports, folders or patient Bundles.
+    """
     # DuckDB, Hyperscan and FHIR validation are not loaded by the service itself.
     import duckdb
 

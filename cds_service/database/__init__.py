@@ -5,14 +5,13 @@ A table lives in the module of its idea and joins `METADATA`; its schema comes f
 
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
+from sqlalchemy import Connection, MetaData, create_engine, event, make_url
 from sqlalchemy import Engine as Engine
-from sqlalchemy import MetaData, create_engine, event, make_url
 
 METADATA = MetaData(
     naming_convention={
@@ -23,7 +22,6 @@ METADATA = MetaData(
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 5
-_one_at_a_time = Lock()  # Alembic keeps its context in the module
 
 
 def open_database(url: str, *, patience_seconds: int | None = None) -> Engine:
@@ -44,19 +42,28 @@ def open_database(url: str, *, patience_seconds: int | None = None) -> Engine:
     return engine
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the schema up to date. Safe to run again, and by several processes at once."""
-    config = migrations()
-    config.attributes["engine"] = engine
-    with _one_at_a_time:
-        command.upgrade(config, "head")
+@contextmanager
+def begin_unsynced(engine: Engine) -> Iterator[Connection]:
+    """A transaction that outlives this process, but perhaps not a power cut.
+
+    SQLite does not wait for the disk then; what is acknowledged to anybody is kept without this.
+    """
+    waits = engine.dialect.name != "sqlite"
+    with engine.connect() as connection:
+        if not waits:
+            _synchronous(connection, "NORMAL")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            if not waits:
+                _synchronous(connection, "FULL")
 
 
-def migrations() -> Config:
-    """Where Alembic finds the migrations."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
+def _synchronous(connection: Connection, level: str) -> None:
+    """Set on the bare connection: SQLite takes no such setting within a transaction."""
+    bare: Any = connection.connection.dbapi_connection
+    bare.execute(f"PRAGMA synchronous={level}")
 
 
 def _own_connections_after_a_fork(engine: Engine) -> None:

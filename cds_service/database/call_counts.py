@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from limits.storage import Storage
-from sqlalchemy import BigInteger, Column, Engine, Integer, String, Table, delete, select, text
+from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cds_service.database import METADATA
@@ -29,13 +29,13 @@ _COUNT = text(
 
 
 class CallCounts(Storage):
-    """A storage of `limits`: one row a client. Raises SQLAlchemyError, wrapped where asked for."""
+    """A storage of `limits` within one transaction: one row a client. Raises SQLAlchemyError."""
 
     STORAGE_SCHEME = None
 
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(wrap_exceptions=True)
-        self._engine = engine
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
 
     @property
     def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
@@ -45,8 +45,7 @@ class CallCounts(Storage):
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         now = int(time.time())
         row = {"counted": key, "calls": amount, "expires_at": now + expiry, "now": now}
-        with self._engine.begin() as connection:
-            return int(connection.execute(_COUNT, row).scalar_one())
+        return int(self._connection.execute(_COUNT, row).scalar_one())
 
     def get(self, key: str) -> int:
         found = self._row(key)
@@ -57,18 +56,14 @@ class CallCounts(Storage):
         return found.expires_at if found else time.time()
 
     def check(self) -> bool:
-        with self._engine.connect() as connection:
-            return connection.execute(select(1)).scalar() == 1
+        return self._connection.execute(select(1)).scalar() == 1
 
     def reset(self) -> int | None:
-        with self._engine.begin() as connection:
-            return connection.execute(delete(_TABLE)).rowcount
+        return self._connection.execute(delete(_TABLE)).rowcount
 
     def clear(self, key: str) -> None:
-        with self._engine.begin() as connection:
-            connection.execute(delete(_TABLE).where(_TABLE.c.counted == key))
+        self._connection.execute(delete(_TABLE).where(_TABLE.c.counted == key))
 
     def _row(self, key: str) -> Any:
         living = _TABLE.c.counted == key, _TABLE.c.expires_at > int(time.time())
-        with self._engine.connect() as connection:
-            return connection.execute(select(_TABLE).where(*living)).one_or_none()
+        return self._connection.execute(select(_TABLE).where(*living)).one_or_none()

@@ -41,6 +41,9 @@ issued_suggestions = Table(
 )
 
 
+_KEEP_CARDS, _KEEP_SUGGESTIONS = insert(issued_cards), insert(issued_suggestions)
+
+
 class IssuedSuggestion(msgspec.Struct, frozen=True):
     """One button of a card."""
 
@@ -73,11 +76,11 @@ def keep_cards(connection: Connection, cards: Sequence[IssuedCard]) -> None:
         | {"marks": " ".join(sorted(card.marks))}
         for card in cards
     ]
-    connection.execute(insert(issued_cards), rows)
+    connection.execute(_KEEP_CARDS, rows)
     offered = [
         {"suggestion": s.suggestion, "card": card.card, "order_code": s.order_code}
         for card in cards
         for s in card.suggestions
     ]
     if offered:
-        connection.execute(insert(issued_suggestions), offered)
+        connection.execute(_KEEP_SUGGESTIONS, offered)

@@ -10,14 +10,12 @@ from cds_service.database import schema
 
 def database_probe(engine: Engine) -> Callable[[], str | None]:
     """A probe of that database: None when it can be used, else why not, without its address."""
-    scripts = schema.scripts()
-    known = {script.revision for script in scripts.walk_revisions()}
-    needed = set(scripts.get_heads())
+    known, needed = frozenset(schema.known()), schema.newest()
 
     def behind() -> bool:
         found = schema.found(engine)
         # Ahead is not behind: while a new version is rolled out, the old one goes on.
-        return not needed <= found and known.issuperset(found)
+        return needed not in found and known.issuperset(found)
 
     def probe() -> str | None:
         try:

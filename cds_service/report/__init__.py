@@ -47,3 +47,7 @@ class Report(msgspec.Struct, frozen=True):
     summary: str
     sections: Sequence[Section]
     caution: str = CAUTION
+
+    def to_read(self) -> Sequence[Section]:
+        """The sections; none where all are empty, as the summary has said so already."""
+        return self.sections if any(s.rows for s in self.sections) else ()

@@ -19,7 +19,7 @@ def page(report: Report) -> Iterator[bytes]:
     """The file in pieces."""
     parts = [
         Part(s.title, s.text, s.head, s.rows, _figure(s.plot) if s.plot else None, s.key)
-        for s in report.sections
+        for s in report.to_read()
     ]
     frame = Frame(report.title, (report.period, report.summary), report.caution)
     return html_report.page(frame, parts)

@@ -33,18 +33,18 @@ def report(
 
 def _summary(found: History) -> str:
     total = len(found.cards)
+    unknown = (
+        f" {counted(found.unknown_entries, 'answer')} came about a card that is not on record."
+        if found.unknown_entries
+        else ""
+    )
     if not total:
-        return "No card went out."
+        return f"Nothing to report yet: no card is on record for these days.{unknown}"
     became = Counter(c.became for c in found.cards)
     told = ("were taken", "were set aside", "had no answer")
     shares = ", ".join(
         f"{became[b]} ({percent(became[b], total)} %) {words}"
         for b, words in zip(_BECAME, told, strict=True)
-    )
-    unknown = (
-        f" {counted(found.unknown_entries, 'answer')} came about a card that is not on record."
-        if found.unknown_entries
-        else ""
     )
     return f"{counted(total, 'card')} went out: {shares}.{unknown}"
 

@@ -6,6 +6,7 @@ file and the name in the message.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -25,6 +26,9 @@ from cds_service.rulebook.files import (
 )
 from cds_service.rulebook.situation import Situation, read_situations
 from cds_service.terminology import Concept, Terminology
+
+_EVERY = "every"
+"""In the policy, in place of a name: the switch of all situations that are not named."""
 
 
 class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +115,7 @@ def load(canonical: str, site_policy: Path | None = None) -> Rulebook:
     _check_orders(orders, terminology)
     _check_drugs(drugs, terminology)
     _check_switches(policy, situations, orders, site_policy)
+    policy = msgspec.structs.replace(policy, situations=_each_switched(policy, situations))
     _check_snoozes(policy, reasons, site_policy)
     ordered = sorted(situations.values(), key=lambda s: s.priority)
     return Rulebook(
@@ -167,7 +172,7 @@ def _check_switches(
 ) -> None:
     file = site_policy or KNOWLEDGE / "policy.toml"
     for slug, switch in policy.situations.items():
-        if slug not in situations:
+        if slug != _EVERY and slug not in situations:
             raise KnowledgeError(
                 f"{file}: situations.{slug}: there is no such situation;"
                 f" known are {', '.join(sorted(situations))}"
@@ -177,7 +182,7 @@ def _check_switches(
                 f"{file}: situations.{slug}: {switch!r} is no switch; it is to be one of"
                 f" {', '.join(map(repr, SWITCHES))}"
             )
-        if situations[slug].kind == "silence":
+        if slug != _EVERY and situations[slug].kind == "silence":
             raise KnowledgeError(
                 f"{file}: situations.{slug}: it names a silence and cannot be switched"
             )
@@ -187,6 +192,15 @@ def _check_switches(
                 f"{file}: orders.off: there is no order {code};"
                 f" known are {', '.join(sorted(orders))}"
             )
+
+
+def _each_switched(policy: Policy, situations: Mapping[str, Situation]) -> Mapping[str, Any]:
+    """The switch of each situation by its name: its own goes before the one for every situation."""
+    named = dict(policy.situations)
+    every = named.pop(_EVERY, None)
+    if every is None:
+        return named
+    return {s.slug: every for s in situations.values() if s.kind != "silence"} | named
 
 
 def _check_snoozes(

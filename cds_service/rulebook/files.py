@@ -87,11 +87,18 @@ def site_changes(site_policy: Path | None) -> list[str]:
 
 def _flat(tables: Any, prefix: str = "") -> dict[str, str]:
     if not isinstance(tables, dict):
-        return {prefix: str(tables)}
+        return {prefix: _in_words(tables)}
     found: dict[str, str] = {}
     for key, value in tables.items():
         found |= _flat(value, f"{prefix}.{key}" if prefix else key)
     return found
+
+
+def _in_words(value: Any) -> str:
+    """A list of tables as `key value, key value; ...`, anything else as TOML has it, nearly."""
+    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+        return "; ".join(", ".join(f"{k} {v}" for k, v in row.items()) for row in value)
+    return str(value)
 
 
 def read_value_sets() -> dict[str, ValueSet]:

@@ -14,6 +14,7 @@ PUBLIC: Mapping[str, str] = {
     "metrics.read": "guarded by its own rule: only from the addresses in CDS_METRICS_FROM",
     "assets.static": "style sheet, script and icon of the pages",
     "assets.plotly": "the charting library",
+    "front.door": "leads to the rules; holds nothing of a site or a patient",
     "knowledge.index": "the rules in words; no patient is in them",
     "knowledge.situation": "one rule in words",
     "knowledge.value_sets": "the codes that the rules look for",

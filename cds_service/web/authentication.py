@@ -5,20 +5,19 @@ import time
 from flask import g, request
 
 from cds_service.clients import Client
-from cds_service.database.seen_tokens import SeenTokens
-from cds_service.errors import Unauthorized, Unavailable
+from cds_service.database.admission import Admissions
+from cds_service.errors import TooManyCalls, Unauthorized, Unavailable
 from cds_service.tokens.key_server import KeysUnavailable
 from cds_service.tokens.token_check import Refused, TokenCheck
-from cds_service.web.rate import CallRate
+from cds_service.web import rate
 
 
 class Authentication:
     """Answers who calls, or refuses."""
 
-    def __init__(self, tokens: TokenCheck, seen: SeenTokens, rate: CallRate) -> None:
+    def __init__(self, tokens: TokenCheck, admissions: Admissions) -> None:
         self._tokens = tokens
-        self._seen = seen
-        self._rate = rate
+        self._admissions = admissions
 
     def __call__(self) -> Client:
         """The client whose token came with this request.
@@ -37,11 +36,19 @@ class Authentication:
             raise Unavailable(
                 "The keys of the client cannot be fetched at the moment.", retry_seconds=30
             ) from error
-        g.claimed = accepted.client.name
-        if not self._seen.is_new(accepted.token_hash, accepted.expires_at, now):
+        client = accepted.client
+        g.claimed = client.name
+        admission = self._admissions.admit(
+            accepted.token_hash, accepted.expires_at, now, lambda counts: rate.count(client, counts)
+        )
+        if not admission.first_use:
             raise Unauthorized("used before")
-        self._rate.count(accepted.client)  # who replays a token does not use up its client's rate
-        return accepted.client
+        if admission.wait_seconds:
+            raise TooManyCalls(
+                f"More than the {client.rate_per_minute} calls a minute that are agreed with this client.",
+                retry_seconds=admission.wait_seconds,
+            )
+        return client
 
 
 def bearer_token() -> str:

@@ -8,15 +8,13 @@ from flask import Flask
 from cds_service.clients import OPEN, Client
 from cds_service.clients_file import TrustedClients, read_clients
 from cds_service.database import Engine
-from cds_service.database.call_counts import CallCounts
-from cds_service.database.seen_tokens import SeenTokens
+from cds_service.database.admission import Admissions
 from cds_service.errors import KnowledgeError
 from cds_service.settings import Settings
 from cds_service.tokens.token_check import TokenCheck
 from cds_service.web import access, audit, cors, places, security_headers
 from cds_service.web.authentication import Authentication
 from cds_service.web.places import Places
-from cds_service.web.rate import CallRate
 
 
 def install(
@@ -86,4 +84,4 @@ def _authentication(
         # Whoever calls is the one open client.
         anyone = msgspec.structs.replace(OPEN, fhir_servers=settings.fhir_servers)
         return lambda: anyone
-    return Authentication(tokens, SeenTokens(engine), CallRate(CallCounts(engine)))
+    return Authentication(tokens, Admissions(engine))

@@ -20,7 +20,7 @@ from cds_service.hooks import card
 from cds_service.hooks.request import decode
 from tests.benchmarks import fetching
 from tests.benchmarks.bodies import SIZES, body
-from tests.benchmarks.processes import process_table
+from tests.benchmarks.processes import memory_table, process_table
 from tests.benchmarks.service import service_table
 from tests.benchmarks.stages import stage_table
 from tests.charts import REFERENCE
@@ -60,6 +60,7 @@ def main() -> None:
     console.print(stage_table(advisor))
     console.print(service_table(advisor.rulebook.terminology))
     console.print(process_table())
+    console.print(memory_table())
     fetching.show()
 
 

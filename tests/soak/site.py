@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from cds_service.database import open_database, upgrade
+from cds_service.database import open_database
+from cds_service.database.upgrading import upgrade
 from tests.databases import PostgreSQL
 from tests.fhir_stub import FhirStub, running
 from tests.serving import OPEN, Served

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the engine that `database.upgrade` hands over."""
+"""Alembic's entry: runs the migrations on the engine that `database.upgrading` hands over."""
 
 from alembic import context
 from sqlalchemy import Engine, text
