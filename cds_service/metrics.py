@@ -164,6 +164,7 @@ def shared_by_workers() -> Path:
 
 def shared_no_longer(folder: Path) -> None:
     """No worker was started after all: this process counts by itself again."""
+    stop_counting()
     del os.environ[_FOLDER]
     values.ValueClass = values.MutexValue
     shutil.rmtree(folder)

@@ -272,11 +272,14 @@ def test_a_pod_is_given_time_to_stop() -> None:
 
 def test_every_address_but_the_operators_is_reached_from_outside(tmp_path: Path) -> None:
     (rule,) = found("Ingress")["spec"]["rules"]
-    paths = [path["path"] for path in rule["http"]["paths"]]
+    paths = [(path["path"], path["pathType"]) for path in rule["http"]["paths"]]
     settings = Settings(auth="off", database_url=f"sqlite:///{tmp_path}/memory.sqlite3")
     routes = {r.rule for r in create_app(settings).url_map.iter_rules()}
     for route in sorted(routes | {"/smart/launch", "/smart/callback", "/timeline"}):
-        reached = any(route == path or route.startswith(f"{path}/") for path in paths)
+        reached = any(
+            route == path or (kind == "Prefix" and route.startswith(f"{path}/"))
+            for path, kind in paths
+        )
         assert reached is not route.startswith(("/metrics", "/health")), route
 
 
