@@ -21,6 +21,7 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LOINC_CODE = re.compile(r"[0-9]{3,6}-[0-9]")
 _NPU_CODE = re.compile(r"NPU[0-9]{5}")
 _WORD = re.compile(r"[A-Za-z][A-Za-z -]{0,39}")
+_MEMORY_OPERATIONS = ("open", "recall", "remember", "feedback")
 OTHER = "other"
 
 
@@ -104,6 +105,7 @@ class Metrics:
             ("outcome",),
             registry=registry,
         )
+        self._begin_at_zero()
 
     def names(self) -> frozenset[str]:
         """Every series name that may be exported."""
@@ -140,6 +142,13 @@ class Metrics:
     def memory_failure(self, operation: str) -> None:
         self._memory.labels(_word(operation)).inc()
 
+    def _begin_at_zero(self) -> None:
+        """Show what is counted seldom before its first event, which would be no increase otherwise."""
+        for operation in _MEMORY_OPERATIONS:
+            self._memory.labels(operation)
+        for outcome in ("done", "refused"):
+            self.reloads.labels(outcome)
+
 
 def shared_by_workers() -> Path:
     """A new folder through which the workers of this run add up what they count.
@@ -155,6 +164,7 @@ def shared_by_workers() -> Path:
 
 def shared_no_longer(folder: Path) -> None:
     """No worker was started after all: this process counts by itself again."""
+    stop_counting()
     del os.environ[_FOLDER]
     values.ValueClass = values.MutexValue
     shutil.rmtree(folder)

@@ -13,9 +13,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from cds_service.app import create_app
 from cds_service.cli import main
 from cds_service.metrics import Metrics
-from cds_service.settings import SETTINGS
+from cds_service.settings import SETTINGS, Settings
 from tests.processes import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -267,6 +268,19 @@ def test_a_pod_is_given_time_to_stop() -> None:
     (graceful,) = [a for a in container["args"] if a.startswith("--graceful-seconds=")]
     drained = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] > drained + int(graceful.partition("=")[2])
+
+
+def test_every_address_but_the_operators_is_reached_from_outside(tmp_path: Path) -> None:
+    (rule,) = found("Ingress")["spec"]["rules"]
+    paths = [(path["path"], path["pathType"]) for path in rule["http"]["paths"]]
+    settings = Settings(auth="off", database_url=f"sqlite:///{tmp_path}/memory.sqlite3")
+    routes = {r.rule for r in create_app(settings).url_map.iter_rules()}
+    for route in sorted(routes | {"/smart/launch", "/smart/callback", "/timeline"}):
+        reached = any(
+            route == path or (kind == "Prefix" and route.startswith(f"{path}/"))
+            for path, kind in paths
+        )
+        assert reached is not route.startswith(("/metrics", "/health")), route
 
 
 def test_selectors_select_the_pods() -> None:

@@ -377,6 +377,19 @@ def test_feedback_and_its_failures_are_counted(tmp_path: Path, service: Client) 
     assert counted[f'cds_feedback_total{{outcome="accepted",{situation}}}'] == 1
     assert counted['cds_feedback_total{outcome="overridden",situation="other"}'] == 1
     assert counted['cds_memory_failures_total{operation="feedback"}'] == 1
+    assert counted['cds_requests_total{service="feedback.receive",status="200"}'] == 1
+    assert counted['cds_requests_total{service="feedback.receive",status="503"}'] == 1
+    assert counted['cds_request_seconds_count{hook="patient-view"}'] == 1, "feedback is no hook"
+
+
+def test_what_is_counted_seldom_stands_at_zero_before(app: str) -> None:
+    """A series that begins with its first event has no increase, and no alert sees that event."""
+    counted = series(app)
+    for operation in ("open", "recall", "remember", "feedback"):
+        assert counted[f'cds_memory_failures_total{{operation="{operation}"}}'] == 0
+    assert counted['cds_reloads_total{outcome="refused"}'] == 0
+    for service_id in ("low-alp-patient-view", "low-alp-order-select", "low-alp-order-sign"):
+        assert counted[f'cds_requests_total{{service="{service_id}",status="500"}}'] == 0
 
 
 def test_queries_of_fhir_servers_are_timed(advisor: Advisor, service: Client) -> None:

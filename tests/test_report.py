@@ -170,7 +170,7 @@ def test_the_page_needs_nothing_else_and_has_a_table_for_each_plot(
 
 
 def test_what_a_client_names_is_text_on_the_page(database_url: str) -> None:
-    evil = "</script><img src=x onerror=alert(1)>"
+    evil = "</script><img src=x onerror=alert(1)>$plotly $figures"
     with remembering(database_url) as memory:
         (card,) = memory.fire(*LOW)
         memory.feedback(overridden(card["uuid"], None, 0, reason={"code": evil}))
@@ -178,6 +178,7 @@ def test_what_a_client_names_is_text_on_the_page(database_url: str) -> None:
     ours = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert "<img" not in ours
     assert "&lt;img src=x" in ours
+    assert "$plotly $figures" in ours
 
 
 def test_text_reads_as_columns(month: Path) -> None:

@@ -19,6 +19,7 @@ from fhir.resources.R4B.measurereport import MeasureReport
 
 from cds_service.cli import main
 from cds_service.screen.outputs import FILES
+from cds_service.screen.progress import Progress
 from tests.charts import REFERENCE, Json, alp, bundle, patient, prescribed, stay, taking
 from tests.populations import write_population
 
@@ -168,6 +169,32 @@ def test_what_cannot_be_used_is_kept_with_its_reason(tmp_path: Path) -> None:
     assert counts["patients"] == 1
     assert counts["linesRejected"] == 1
     assert counts["patientsMissing"] == 1
+
+
+def test_patient_who_cannot_be_read_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    path = ndjson(tmp_path / "all.ndjson", {**LOW[0], "birthDate": {"value": "1980"}}, *LOW[1:])
+    run(path, *AS_OF, "--output", tmp_path / "out")
+    (rejected,) = rows(tmp_path / "out" / "rejects.ndjson")
+    assert rejected == {
+        "patient": "pat-1",
+        "reason": "its Patient cannot be read",
+        "resources": 3,
+    }
+
+
+def test_any_id_that_fhir_allows_is_an_id(tmp_path: Path) -> None:
+    names = ["-", "0", "NULL", "."]
+    resources = [
+        {**resource, "id": name}
+        if resource["resourceType"] == "Patient"
+        else {**resource, "subject": {"reference": f"Patient/{name}"}}
+        for name in names
+        for resource in LOW
+    ]
+    path = ndjson(tmp_path / "all.ndjson", *resources)
+    run(path, *AS_OF, "--output", tmp_path / "out")
+    assert sorted(row["patient"] for row in worklist(tmp_path / "out")) == sorted(names)
+    assert rows(tmp_path / "out" / "rejects.ndjson") == []
 
 
 def test_replay_knows_only_what_was_known(tmp_path: Path) -> None:
@@ -350,6 +377,13 @@ def test_progress_is_on_standard_error_alone(source: Path, tmp_path: Path) -> No
         env={**os.environ, "FORCE_COLOR": "1"},
     )
     assert ran.stdout.count("\n") == 1
+
+
+def test_rate_of_a_run_that_goes_on_is_its_own() -> None:
+    progress = Progress("Asking", 1000, "patients", None)
+    progress.begin_at(900)
+    progress.advance(20)
+    assert progress.line(2.0) == ("Asking: 920 of 1,000 patients, 10 patients/s, about 8 s left")
 
 
 def test_small_count_in_shadow_is_not_shown_either(source: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
+from functools import partial
 
 import pytest
 
@@ -81,7 +82,7 @@ def facts(record: PatientRecord) -> tuple[object, ...]:
 
 def read(lines: Iterable[bytes], late: Iterable[bytes], advisor: Advisor) -> PatientRecord:
     (aids,) = reading_aids([advisor.rulebook])
-    return Chart(sorted(lines), sorted(late)).record(MOMENT, aids)
+    return Chart(sorted(lines), partial(sorted, late)).record(MOMENT, aids)
 
 
 def ascii_hidden(resource: Json) -> str:
@@ -252,7 +253,7 @@ def test_screening_says_what_the_service_says(
     own = [json.dumps(chart[0]).encode(), *(x.content for x in lines if x.kind != "late")]
     late = [x.content for x in lines if x.kind == "late"]
     asker = Asker(Plan(as_of=REFERENCE), [advisor.rulebook])
-    result = asker.ask(PATIENT, sorted(own), sorted(late))
+    result = asker.ask(PATIENT, sorted(own), partial(sorted, late))
     assert isinstance(result, PatientResult)
     shown = [(t.answers[0].indicator, t.answers[0].summary) for t in result.told]
     assert shown == [(c.indicator, c.summary) for c in at_bedside[:1]]

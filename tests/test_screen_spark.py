@@ -71,7 +71,13 @@ def _site_policy(folder: Path) -> Path:
 
 
 def _make_it_real(export: Path) -> None:
-    """Packed files, Bundles, damaged lines, drugs that are only referred to, a missing patient."""
+    """Packed files, Bundles, damaged lines, drugs that are only referred to, a missing patient.
+
+    And a second folder with a file of a name that the first has as well, and characters in a path.
+    """
+    more = export / "second ward, 100%"
+    more.mkdir()
+    (more / "Observation.ndjson").write_text(json.dumps(alp(28, -90, 35)) + "\ncut off\n")
     conditions = export / "Condition.ndjson"
     with gzip.open(export / "Condition2.ndjson.gz", "wb") as packed:
         packed.write(conditions.read_bytes())

@@ -17,8 +17,9 @@ from cds_service.database.history import History, history
 from cds_service.database.schema import make_ready
 from cds_service.html_report import Cell
 from cds_service.report import Report, Section
-from cds_service.report.comparison import Site, comparison
+from cds_service.report.comparison import comparison
 from cds_service.report.forecast import Forecast, read_forecast
+from cds_service.report.measured import Site
 from cds_service.report.page import page
 from cds_service.report.sections import report as report_on
 from cds_service.rulebook import Rulebook

@@ -112,7 +112,7 @@ def screen(
         raise _Refusal(f"{output}: {error.strerror or error}{place}") from error
     except duckdb.Error as error:
         raise _Refusal(f"{output}: {str(error).splitlines()[0]}") from error
-    _say(counts, output)
+    _say(counts, output, suppress_below)
 
 
 def _run(
@@ -153,15 +153,19 @@ def _span(replay: str | None) -> tuple[date, date] | None:
     return first, last
 
 
-def _say(counts: "Tally", output: Path) -> None:
+def _say(counts: "Tally", output: Path, below: int) -> None:
     policies = counts.policies
-    cards = " and ".join(f"{p.all_cards:,}" for p in policies)
-    people = " and ".join(f"{p.patients_with_card:,}" for p in policies)
+    cards = " and ".join(_number(p.all_cards, below) for p in policies)
+    people = " and ".join(_number(p.patients_with_card, below) for p in policies)
     compared = " under the two policies" if len(policies) == 2 else ""
     click.echo(
         f"{counts.patients:,} patients: {cards} cards for {people} of them{compared}."
         f" See {output / 'report.html'} and {output / 'worklist.csv'}."
     )
+
+
+def _number(count: int, below: int) -> str:
+    return f"fewer than {below}" if 0 < count < below else f"{count:,}"
 
 
 class _Refusal(click.ClickException):

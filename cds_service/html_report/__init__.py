@@ -40,23 +40,20 @@ class Frame(msgspec.Struct, frozen=True):
 
 def page(frame: Frame, parts: Sequence[Part]) -> Iterator[bytes]:
     """The file in pieces: the plotting library alone is some megabytes."""
-    template = Template(
-        (resources.files("cds_service.html_report") / "page.html").read_text("utf-8")
-    )
+    template = (resources.files("cds_service.html_report") / "page.html").read_text("utf-8")
+    before, after = map(Template, template.split("$plotly"))
     named = {part.key or f"part-{n}": part for n, part in enumerate(parts)}
     figures = {key: part.figure for key, part in named.items() if part.figure is not None}
-    before, after = template.safe_substitute(
+    yield before.substitute(
         title=escape(frame.title),
         lead=_lead(frame.lead),
         caution=escape(frame.caution),
         sections="\n".join(_section(key, part, frame.no_number) for key, part in named.items()),
         footer=frame.footer,
-        # Within a script element only `<` could end the text early.
-        figures=json.dumps(figures).replace("<", "\\u003c"),
-    ).split("$plotly")
-    yield before.encode()
+    ).encode()
     yield from _plotly()
-    yield after.encode()
+    # Within a script element only `<` could end the text early.
+    yield after.substitute(figures=json.dumps(figures).replace("<", "\\u003c")).encode()
 
 
 def table(

@@ -11,7 +11,8 @@ import msgspec
 from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW
 from cds_service.screen.run_record import FORMAT, RUN_RECORD
 
-_ASKED = frozenset({PATIENT_VIEW, ORDER_SIGN})
+ASKED = frozenset({PATIENT_VIEW, ORDER_SIGN})
+"""The hooks that a replay fires."""
 Key = tuple[str, str]
 """Situation and hook."""
 
@@ -36,7 +37,7 @@ class Forecast(msgspec.Struct, frozen=True):
 
     def expected(self, key: Key) -> int | None:
         """Cards; None when hidden, or at a hook at which a replay does not ask."""
-        return self.cards.get(key, 0 if key[1] in _ASKED else None)
+        return self.cards.get(key, 0 if key[1] in ASKED else None)
 
     @property
     def days(self) -> int:

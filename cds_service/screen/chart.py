@@ -20,11 +20,17 @@ _HEAD, _BETWEEN, _TAIL = (
 )
 
 
+Late = Callable[[], Sequence[bytes]]
+"""Reads a patient's late lines: results that few patients' rules ask for."""
+
+_named = msgspec.json.Decoder(r.Named)
+
+
 class Chart:
     """Everything that an export holds of one patient and a rule could use."""
 
-    def __init__(self, lines: Sequence[bytes], late: Sequence[bytes]) -> None:
-        """`late`: results that are decoded only when a rule asks for such a result."""
+    def __init__(self, lines: Sequence[bytes], late: Late | None) -> None:
+        """`late`: called when the first rule asks for such a result; None where there are none."""
         self.lines = lines
         self._late = late
         self._decoded = _decoded(lines)
@@ -34,6 +40,11 @@ class Chart:
         self.patient: r.Patient | None = None
         if patients and isinstance(patients[0].resource, r.Patient):
             self.patient = patients[0].resource
+
+    @property
+    def came_with_patient(self) -> bool:
+        """Whether a Patient came, be it one that cannot be read."""
+        return any(_named.decode(line).resourceType == "Patient" for line in self.lines)
 
     @cached_property
     def all_entries(self) -> tuple[r.Entry, ...]:
@@ -64,7 +75,7 @@ class Chart:
         asked = (moment, id(aids), hidden)
         if self._last is None or self._last[0] != asked:
             record = self._read(self.entries, moment, aids, hidden)
-            if self._late:
+            if self._late is not None:
                 late = _Late(lambda: self._read(self.all_entries, moment, aids, hidden).results)
                 record = msgspec.structs.replace(record, results=late)
             self._last = (asked, record)
@@ -88,7 +99,7 @@ class Chart:
 
     @cached_property
     def _late_decoded(self) -> Decoded:
-        return _decoded(self._late)
+        return _decoded(self._late()) if self._late is not None else Decoded()
 
 
 class _Late(Results):

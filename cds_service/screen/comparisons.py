@@ -6,7 +6,8 @@ from cds_service.html_report import Part
 from cds_service.rulebook import Rulebook
 from cds_service.screen.numbers import figure
 from cds_service.screen.plan import Plan
-from cds_service.screen.suppression import shown
+from cds_service.screen.run_record import silence_counts
+from cds_service.screen.suppression import alone, shown, together
 from cds_service.screen.tally import PolicyTally, Tally
 
 
@@ -15,7 +16,7 @@ def naive(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Part:
     names = ["naive rule", *(f"policy {b.policy.version}" for b in books)]
     alerts = [counts.naive_alerts, *(p.all_cards for p in counts.policies)]
     patients = [counts.naive_patients, *(p.patients_with_card for p in counts.policies)]
-    cards, people = (shown(c, plan.suppress_below) for c in (alerts, patients))
+    cards, people = ([alone(n, plan.suppress_below) for n in c] for c in (alerts, patients))
     span = "in the period" if plan.replay else "of the months that patient-view looks back"
     none = (
         " No result came with a printed limit, so the naive rule says nothing here."
@@ -27,7 +28,7 @@ def naive(plan: Plan, books: Sequence[Rulebook], counts: Tally) -> Part:
         f" the circumstances. Counted {span}: {counts.alp:,} ALP results,"
         f" {counts.alp_with_limit:,} with a printed limit.{none}"
     )
-    bar = {"type": "bar", "x": names, "y": [c or 0 for c in cards], "name": "alerts or cards"}
+    bar = {"type": "bar", "x": names, "y": cards, "name": "alerts or cards"}
     return Part(
         "Against the naive rule",
         text,
@@ -42,14 +43,20 @@ def changes(plan: Plan, counts: Tally) -> Part:
     keys = sorted(counts.changes, key=lambda k: (k[0], -counts.changes[k], str(k)))
     patients = shown([counts.changes[k] for k in keys], plan.suppress_below)
     kinds = ("gains", "loses", "other card", "same card")
-    totals = shown(
-        [sum(counts.changes[k] for k in keys if k[0] == c) for c in kinds], plan.suppress_below
+    totals = [
+        together([p for k, p in zip(keys, patients, strict=True) if k[0] == kind]) for kind in kinds
+    ]
+    caution = (
+        " The numbers of the two policies can be taken from each other, and the difference may be"
+        " small: what is to be published is better screened with one policy."
+        if plan.suppress_below
+        else ""
     )
-    bar = {"type": "bar", "x": list(kinds), "y": [t or 0 for t in totals], "name": "patients"}
+    bar = {"type": "bar", "x": list(kinds), "y": totals, "name": "patients"}
     return Part(
         "Policy A against policy B",
         "Patients with a card under one of the two at least. A gains row has a card under B alone, a"
-        " loses row under A alone. The worklist gives the reason for each patient.",
+        f" loses row under A alone. The worklist gives the reason for each patient.{caution}",
         ("Change", "Under A", "Under B", "Patients"),
         tuple((k[0], k[1], k[2], p) for k, p in zip(keys, patients, strict=True)),
         figure([bar], {"yaxis": {"title": {"text": "patients"}}}),
@@ -59,8 +66,8 @@ def changes(plan: Plan, counts: Tally) -> Part:
 def silences(plan: Plan, book: Rulebook, policy: PolicyTally, name: str) -> Part:
     """Which silence decided how often."""
     slugs = sorted(policy.silences, key=lambda s: (-policy.silences[s], s))
-    times = shown([policy.silences[s] for s in slugs], plan.suppress_below)
-    rows = [(book.situations[s].title, s, n) for s, n in zip(slugs, times, strict=True)]
+    times = silence_counts(policy, plan)
+    rows = [(book.situations[s].title, s, times[s]) for s in slugs]
     shadow = sorted(policy.shadow)
     hidden = shown([policy.shadow[s] for s in shadow], plan.suppress_below)
     rows += [

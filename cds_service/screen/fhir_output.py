@@ -9,7 +9,7 @@ import duckdb
 from cds_service.rulebook import Rulebook
 from cds_service.screen.plan import Plan
 from cds_service.screen.run_record import card_rows
-from cds_service.screen.suppression import shown
+from cds_service.screen.suppression import alone
 from cds_service.screen.tally import PolicyTally, Tally
 
 _POPULATION = "http://terminology.hl7.org/CodeSystem/measure-population"
@@ -73,7 +73,7 @@ def _entries(found: Iterable[tuple[str, str, str]], book: Rulebook) -> Iterable[
 
 
 def _group(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally) -> Json:
-    with_card = shown([policy.patients_with_card], plan.suppress_below)[0]
+    with_card = alone(policy.patients_with_card, plan.suppress_below)
     populations = [
         _population("initial-population", counts.patients),
         _population("denominator", counts.patients),

@@ -1,7 +1,8 @@
 """Which lines belong to which patient: DuckDB sorts the index, and spills to disk when it has to."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import BinaryIO
 import duckdb
 import msgspec
 
+from cds_service.screen.chart import Late
 from cds_service.screen.spool import KINDS
 
-_PATIENT, _LATE = KINDS["patient"], KINDS["late"]
+_LATE = KINDS["late"]
+# No id is a question mark; an empty column is empty, and not NULL.
 _INDEX = """
 CREATE TEMP MACRO index_rows(files) AS TABLE
 SELECT *, parse_filename(filename)[:6] AS segment
-FROM read_csv(files, auto_detect = false, header = false, delim = ',', quote = '', nullstr = '-',
+FROM read_csv(files, auto_detect = false, header = false, delim = ',', quote = '', nullstr = '?',
     filename = true, buffer_size = 262144, max_line_size = 65536, columns = {
         'patient': 'VARCHAR', 'kind': 'TINYINT', 'refers': 'VARCHAR', 'known': 'TINYINT',
         'first': 'BIGINT', 'size': 'BIGINT'})
@@ -38,16 +41,17 @@ WHERE line.kind < 3 AND line.patient > $after
 ORDER BY line.patient, line.segment, line.first
 """
 _OPEN_FILES = 64
+_Place = tuple[str, int, int]
+"""A file of the spool, and first byte and size of a run of lines in it."""
 
 
 class PatientLines(msgspec.Struct, frozen=True):
     """The lines of one patient, each once, in an order that no file order changes."""
 
     patient: str
-    has_patient: bool
-    """A Patient resource came."""
     lines: tuple[bytes, ...]
-    late: tuple[bytes, ...]
+    late: Late | None
+    """Read when somebody asks; None where there are none. To be asked before the next patient comes."""
 
 
 def patient_lines(
@@ -93,19 +97,22 @@ def _fetched(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, int, str,
 def _gathered(
     patient: str, rows: Iterator[tuple[str, int, str, int, int, str]], places: "_Places"
 ) -> PatientLines:
-    lines: set[bytes] = set()
-    late: set[bytes] = set()
-    has_patient = False
+    lines: list[_Place] = []
+    late: list[_Place] = []
     for _, kind, segment, first, size, medication in rows:
-        has_patient = has_patient or kind == _PATIENT
         if kind == _LATE:
-            late.update(places.lines(f"{segment}.late", first, size))
+            late.append((f"{segment}.late", first, size))
         else:
-            lines.update(places.lines(segment, first, size))
+            lines.append((segment, first, size))
         for place in (medication or "").split():
             where, begin, length = place.split(":")
-            lines.update(places.lines(where, int(begin), int(length)))
-    return PatientLines(patient, has_patient, tuple(sorted(lines)), tuple(sorted(late)))
+            lines.append((where, int(begin), int(length)))
+    read_late = partial(_each_once, late, places) if late else None
+    return PatientLines(patient, _each_once(lines, places), read_late)
+
+
+def _each_once(found: Sequence[_Place], places: "_Places") -> tuple[bytes, ...]:
+    return tuple(sorted({line for place in found for line in places.lines(*place)}))
 
 
 class _Places:

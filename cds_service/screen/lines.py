@@ -25,7 +25,7 @@ _PATIENT = re.compile(r"(?:[^?#]*/)?Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[
 _SPOILED = re.compile(rb"edta|citrate|oxalate|fluoride|\\u00", re.IGNORECASE)
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """A resource on one line that a rule could use."""
 
     kind: Kind
@@ -38,7 +38,7 @@ class Line(msgspec.Struct, frozen=True):
     """The entry itself, or the Medication, names a drug that the rules know."""
 
 
-class Reject(msgspec.Struct, frozen=True):
+class Reject(msgspec.Struct, frozen=True, gc=False):
     """A line that cannot be used, kept with its reason."""
 
     reason: str

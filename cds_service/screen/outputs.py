@@ -19,6 +19,7 @@ from cds_service.screen.tally import Tally, tally
 from cds_service.screen.worklist import write_explanations, write_worklist
 
 _READY = "outputs"
+_MISSING, _UNREADABLE = "no Patient with this id came", "its Patient cannot be read"
 FILES = (
     "worklist.csv",
     "worklist.parquet",
@@ -77,7 +78,7 @@ def _write(path: Path, pieces: Iterable[str]) -> None:
 
 
 def _write_rejects(path: Path, rejects: Iterable[bytes], results: Results) -> int:
-    """What could not be used, and why. Returns for how many ids no Patient came."""
+    """What could not be used, and why. Returns for how many ids there is no Patient to read."""
     missing = 0
 
     def rows() -> Iterator[bytes]:
@@ -88,7 +89,7 @@ def _write_rejects(path: Path, rejects: Iterable[bytes], results: Results) -> in
             missing += 1
             row = {
                 "patient": found.patient,
-                "reason": "no Patient with this id came",
+                "reason": _UNREADABLE if found.unreadable else _MISSING,
                 "resources": found.resources,
             }
             yield msgspec.json.encode(row) + b"\n"

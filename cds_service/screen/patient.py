@@ -16,7 +16,7 @@ from cds_service.fhir.reader import ReadingAids
 from cds_service.hooks.request import ORDER_HOOKS
 from cds_service.record import LabResult, age_at
 from cds_service.rulebook import Rulebook
-from cds_service.screen.chart import Chart
+from cds_service.screen.chart import Chart, Late
 from cds_service.screen.hindsight import Moment
 from cds_service.screen.moments import Question, known_orders, questions
 from cds_service.screen.names import name_in
@@ -34,12 +34,13 @@ class Asker:
         self._aids = reading_aids(books)
 
     def ask(
-        self, patient: str, lines: Sequence[bytes], late: Sequence[bytes]
+        self, patient: str, lines: Sequence[bytes], late: Late | None
     ) -> PatientResult | Missing:
-        """What there is to say about a patient; Missing when no Patient came."""
+        """What there is to say about a patient; Missing when no Patient can be read."""
         chart = Chart(lines, late)
         if chart.patient is None:
-            return Missing(patient, len(lines) + len(late))
+            resources = len(lines) + (len(late()) if late is not None else 0)
+            return Missing(patient, resources, unreadable=chart.came_with_patient)
         asked = questions(chart, self._plan, self._aids[0])
         snoozes = [Snooze(self._plan.snooze_days) for _ in self._books]
         silences: tuple[Counter[str], ...] = tuple(Counter() for _ in self._books)

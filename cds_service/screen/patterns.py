@@ -13,11 +13,12 @@ import msgspec
 from cds_service.fhir.observations import RESULTS
 from cds_service.terminology import ATC, ICD_10_CM, NDC, Concept, Terminology
 
-_ALWAYS = r'"resourceType"\s*:\s*"(?:Patient|Medication|Specimen|Encounter|Bundle)'
+# Patient, Medication…, Specimen, Encounter and Bundle; two letters are found faster than the word.
+_ALWAYS = r'"resourceType"\s*:\s*"(?:Pa|Me|Sp|En|Bu)'
 # An ASCII character, or a space, that hides behind an escape.
 _ESCAPED = r"\\u(?:00(?:[2-7][0-9A-Fa-f]|85|[Aa]0)|1680|20[02][0-9A-Fa-f]|205[Ff]|3000)"
 _ORDERABLE = "orderables"
-_CUT_OFF = (r"[^}\r]\n", r"[^}]\r\n", r"\n[^{]")
+_CUT_OFF = (r"[^}\r]\n", r"[^}]\r", r"\n[^{]")
 _PREFIXED = frozenset({ICD_10_CM, ATC})
 _PLAIN = re.compile(r"[A-Za-z0-9.\-]+")
 _SEVENTH = re.compile(r"[A-Z]\d\w\.\w{3}[A-Z]")

@@ -25,10 +25,16 @@ class Progress:
         self._title = title
         self._total = total
         self._unit = unit
-        self._done = 0.0
+        self._done = self._before = 0.0
         self._bar = bar
         self._task: TaskID | None = bar.add_task(title, total=total) if bar else None
         self._begun = self._said = time.monotonic()
+
+    def begin_at(self, done: float) -> None:
+        """So much was done by an earlier run; the rate is that of this one."""
+        self._done = self._before = done
+        if self._bar is not None and self._task is not None:
+            self._bar.reset(self._task, completed=int(done))
 
     def advance(self, by: float) -> None:
         """So much more is done."""
@@ -39,10 +45,11 @@ class Progress:
         now = time.monotonic()
         if now - self._said >= _LINE_EVERY_SECONDS:
             self._said = now
-            sys.stderr.write(self._line(now - self._begun) + "\n")
+            sys.stderr.write(self.line(now - self._begun) + "\n")
 
-    def _line(self, seconds: float) -> str:
-        rate = self._done / seconds
+    def line(self, seconds: float) -> str:
+        """What is done, after so many seconds."""
+        rate = (self._done - self._before) / seconds
         left = (self._total - self._done) / rate if rate else 0.0
         scale, unit = (1e6, "MB") if self._unit == "bytes" else (1.0, self._unit)
         return (

@@ -70,8 +70,8 @@ def _provenance(run: Mapping[str, Any]) -> str:
         + (f"<ul>{differs}</ul>" if differs else "")
         + f"<p>{counts['patients']:,} patients, {counts['resourcesKept']:,} resources that a rule could"
         f" use. Not usable: {counts['linesRejected']:,} lines, {counts['entriesUnread']:,} entries and"
-        f" {counts['momentsRefused']:,} moments; {counts['patientsMissing']:,} ids whose Patient did not"
-        " come. rejects.ndjson holds them with their reasons.</p>"
+        f" {counts['momentsRefused']:,} moments; {counts['patientsMissing']:,} ids without a"
+        " Patient that can be read. rejects.ndjson holds them with their reasons.</p>"
         + table(
             "Files read",
             ("File", "Bytes", "Kept", "Rejected", "SHA-256 (start)"),

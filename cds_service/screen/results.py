@@ -92,10 +92,12 @@ class PatientResult(msgspec.Struct, frozen=True, tag="result", tag_field="kind")
 
 
 class Missing(msgspec.Struct, frozen=True, tag="missing", tag_field="kind"):
-    """Resources whose Patient did not come."""
+    """Resources whose Patient did not come, or cannot be read."""
 
     patient: str
     resources: int
+    unreadable: bool = False
+    """A Patient came, and cannot be read."""
 
 
 _decode = msgspec.json.Decoder(PatientResult | Missing).decode
@@ -137,7 +139,7 @@ class Results:
         return (row for row in self._rows() if isinstance(row, PatientResult))
 
     def missing(self) -> Iterator[Missing]:
-        """Every id whose Patient did not come."""
+        """Every id without a Patient that can be read."""
         return (row for row in self._rows() if isinstance(row, Missing))
 
     def _rows(self) -> Iterator[PatientResult | Missing]:

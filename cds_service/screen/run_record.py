@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import msgspec
 from cds_service.rulebook import Rulebook
 from cds_service.rulebook.files import site_changes
 from cds_service.screen.plan import Plan
-from cds_service.screen.suppression import per_thousand, shown
+from cds_service.screen.spans import Cards, by_span, is_month
+from cds_service.screen.suppression import alone, per_thousand, shown
 from cds_service.screen.tally import CardKey, PolicyTally, Tally
 
 FORMAT = 1
@@ -70,7 +72,7 @@ def run_record(
 
 
 def _naive(counts: Tally, below: int) -> dict[str, Any]:
-    alerts, patients = (shown([n], below)[0] for n in (counts.naive_alerts, counts.naive_patients))
+    alerts, patients = (alone(n, below) for n in (counts.naive_alerts, counts.naive_patients))
     return {
         "rule": "a result below the limit that the laboratory printed beside it",
         "alpResults": counts.alp,
@@ -88,47 +90,71 @@ def _policy(
         "file": path.name if path else None,
         "differs": site_changes(path),
         "switches": {s: w for s, w in sorted(book.policy.situations.items()) if w != "on"},
-        "patientsWithCard": shown([policy.patients_with_card], plan.suppress_below)[0],
+        "patientsWithCard": alone(policy.patients_with_card, plan.suppress_below),
         "cards": card_rows(policy, counts, plan),
         "byMonth": month_rows(policy, counts, plan),
-        "again": shown([policy.again], plan.suppress_below)[0],
-        "snoozed": shown([policy.snoozed], plan.suppress_below)[0],
+        "again": alone(policy.again, plan.suppress_below),
+        "snoozed": alone(policy.snoozed, plan.suppress_below),
         "shadow": _named(policy.shadow, plan.suppress_below),
-        "silences": _named(policy.silences, plan.suppress_below),
+        "silences": silence_counts(policy, plan),
     }
 
 
 def card_rows(policy: PolicyTally, counts: Tally, plan: Plan) -> list[dict[str, Any]]:
     """Cards by hook, situation and indicator, with their rates."""
-    keys = sorted(policy.cards, key=lambda k: (k[0], -policy.cards[k], k))
-    cards = shown([policy.cards[k] for k in keys], plan.suppress_below)
-    patients = shown([policy.patients[k] for k in keys], plan.suppress_below)
     return [
         {
             **_key(key),
-            "cards": card if patient is not None else None,
-            "patients": patient if card is not None else None,
-            "per1000Patients": per_thousand(patient, counts.patients),
-            **_rate(key, card if patient is not None else None, counts, plan),
+            "cards": cards,
+            "patients": patients,
+            "per1000Patients": per_thousand(patients, counts.patients),
+            **_rate(key, cards, counts, plan),
         }
-        for key, card, patient in zip(keys, cards, patients, strict=True)
+        for key, (cards, patients) in key_counts(policy, plan).items()
     ]
+
+
+def key_counts(
+    policy: PolicyTally, plan: Plan
+) -> dict[CardKey, tuple[int, int] | tuple[None, None]]:
+    """Cards and patients of each hook, situation and indicator: both are shown, or neither."""
+    keys = sorted(policy.cards, key=lambda k: (k[0], -policy.cards[k], k))
+    cards = shown([policy.cards[k] for k in keys], plan.suppress_below)
+    patients = shown([policy.patients[k] for k in keys], plan.suppress_below)
+    return {
+        key: (None, None) if card is None or patient is None else (card, patient)
+        for key, card, patient in zip(keys, cards, patients, strict=True)
+    }
+
+
+def cards_by_span(policy: PolicyTally, plan: Plan) -> Cards:
+    """Cards in each month and year, by hook, situation and indicator."""
+    totals = {key: cards for key, (cards, _) in key_counts(policy, plan).items()}
+    return by_span(policy, totals, plan.suppress_below)
+
+
+def silence_counts(policy: PolicyTally, plan: Plan) -> dict[str, int | None]:
+    """How often each silence decided: with the moments that had a card they are all moments."""
+    names = sorted(policy.silences)
+    *times, _ = shown(
+        [*(policy.silences[n] for n in names), policy.moments_with_card], plan.suppress_below
+    )
+    return dict(zip(names, times, strict=True))
 
 
 def month_rows(policy: PolicyTally, counts: Tally, plan: Plan) -> list[dict[str, Any]]:
     """Cards by month; empty for a single day."""
     if plan.replay is None:
         return []
-    keys = sorted(policy.by_month)
-    cards = shown([policy.by_month[k] for k in keys], plan.suppress_below)
     return [
         {
-            "month": month,
+            "month": span,
             **_key(key),
-            "cards": card,
-            "per1000Patients": per_thousand(card, counts.patients),
+            "cards": cards,
+            "per1000Patients": per_thousand(cards, counts.patients),
         }
-        for (month, key), card in zip(keys, cards, strict=True)
+        for (span, key), cards in sorted(cards_by_span(policy, plan).items(), key=itemgetter(0))
+        if is_month(span)
     ]
 
 

@@ -1,6 +1,5 @@
 """The parts of the report: each a sentence, a plot and the plain table of the same numbers."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,11 +8,11 @@ from cds_service.rulebook import Rulebook
 from cds_service.screen.comparisons import changes, naive, silences
 from cds_service.screen.numbers import figure, said
 from cds_service.screen.plan import Plan
-from cds_service.screen.run_record import card_rows
-from cds_service.screen.suppression import per_thousand, shown
+from cds_service.screen.run_record import card_rows, cards_by_span
+from cds_service.screen.spans import by_indicator, spans
+from cds_service.screen.suppression import alone, per_thousand, shown
 from cds_service.screen.tally import PolicyTally, Tally, age_bands
 
-_MOST_MONTHS = 24
 INDICATORS = ("critical", "warning", "info")
 
 
@@ -64,21 +63,21 @@ def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name:
             "type": "bar",
             "orientation": "h",
             "name": indicator,
-            "y": [_label(book, r) for r in rows if r["indicator"] == indicator],
-            "x": [r["cards"] or 0 for r in rows if r["indicator"] == indicator],
+            "y": [_label(r) for r in rows if r["indicator"] == indicator],
+            "x": [r["cards"] for r in rows if r["indicator"] == indicator],
             "meta": indicator,
         }
         for indicator in INDICATORS
         if any(r["indicator"] == indicator for r in rows)
     ]
-    labels = list(dict.fromkeys(_label(book, r) for r in rows))[::-1]
+    labels = list(dict.fromkeys(map(_label, rows)))[::-1]
     layout = {
         "barmode": "stack",
         "xaxis": {"title": {"text": "cards"}},
         "yaxis": {"categoryorder": "array", "categoryarray": labels, "automargin": True},
         "height": 140 + 30 * len(labels),
     }
-    total = shown([policy.patients_with_card], plan.suppress_below)[0]
+    total = alone(policy.patients_with_card, plan.suppress_below)
     rate = per_thousand(total, counts.patients)
     share = "" if rate is None else f" ({rate:,} per 1,000)"
     text = f"{said(total, plan)} of {counts.patients:,} patients{share} would have had a card."
@@ -94,22 +93,16 @@ def _cards(plan: Plan, book: Rulebook, policy: PolicyTally, counts: Tally, name:
     )
 
 
-def _label(book: Rulebook, row: Mapping[str, Any]) -> str:
-    sign = " (order)" if row["hook"] == "order-sign" else ""
-    return f"{row['situation']}{sign}" if row["situation"] in book.situations else ""
+def _label(row: Mapping[str, Any]) -> str:
+    return f"{row['situation']} (order)" if row["hook"] == "order-sign" else row["situation"]
 
 
 def _months(plan: Plan, policy: PolicyTally, name: str) -> Part:
     unit, months = spans(plan)
-    counted: Counter[tuple[str, str]] = Counter()
-    for (month, key), cards in policy.by_month.items():
-        counted[month[: len(months[0])], key[2]] += cards
-    series = {
-        indicator: shown([counted[month, indicator] for month in months], plan.suppress_below)
-        for indicator in INDICATORS
-    }
+    cards = cards_by_span(policy, plan)
+    series = {i: [by_indicator(cards, month, i) for month in months] for i in INDICATORS}
     bars = [
-        {"type": "bar", "name": i, "x": months, "y": [v or 0 for v in values], "meta": i}
+        {"type": "bar", "name": i, "x": months, "y": values, "meta": i}
         for i, values in series.items()
     ]
     layout = {
@@ -126,28 +119,19 @@ def _months(plan: Plan, policy: PolicyTally, name: str) -> Part:
     )
 
 
-def spans(plan: Plan) -> tuple[str, list[str]]:
-    """Month or year, whichever gives a readable number of bars, and all of them in the period."""
-    first, last = plan.period
-    months = 12 * (last.year - first.year) + last.month - first.month + 1
-    if months > _MOST_MONTHS:
-        return "year", [str(year) for year in range(first.year, last.year + 1)]
-    starts = (first.month - 1 + n for n in range(months))
-    return "month", [f"{first.year + n // 12:04d}-{n % 12 + 1:02d}" for n in starts]
-
-
 def _repeats(plan: Plan, policy: PolicyTally, name: str) -> Part:
     numbers = sorted(n for n in policy.cards_a_patient if n)
-    patients = shown([policy.cards_a_patient[n] for n in numbers], plan.suppress_below)
+    # Three, because two sums are known: of the patients, and of the cards that they saw.
+    patients = shown([policy.cards_a_patient[n] for n in numbers], plan.suppress_below, fewest=3)
     labels = [f"{n} or more" if n == 5 else str(n) for n in numbers]
-    again, snoozed = (shown([n], plan.suppress_below)[0] for n in (policy.again, policy.snoozed))
+    again, snoozed = (alone(n, plan.suppress_below) for n in (policy.again, policy.snoozed))
     snooze = (
         f" Not shown, because the same situation's card had been shown in the {plan.snooze_days}"
         f" days before: {said(snoozed, plan).lower()}."
         if plan.snooze_days
         else " Nothing was snoozed: every card is counted each time."
     )
-    bar = {"type": "bar", "x": labels, "y": [p or 0 for p in patients], "name": "patients"}
+    bar = {"type": "bar", "x": labels, "y": patients, "name": "patients"}
     layout = {
         "xaxis": {"type": "category", "title": {"text": "times that a card was shown"}},
         "yaxis": {"title": {"text": "patients"}},
@@ -177,7 +161,7 @@ def _groups(plan: Plan, policy: PolicyTally, counts: Tally, name: str) -> Part:
     )
     rates = {k: per_thousand(with_card[k], n) if (n := of[k]) else None for k in keys}
     bars = [
-        {"type": "bar", "name": sex, "x": bands, "y": [rates.get((sex, b)) or 0 for b in bands]}
+        {"type": "bar", "name": sex, "x": bands, "y": [rates.get((sex, b)) for b in bands]}
         for sex in sexes
     ]
     layout = {

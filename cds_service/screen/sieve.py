@@ -5,6 +5,7 @@ decoded, and only as far as to say whose it is. What cannot be read is kept with
 """
 
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 import hyperscan
 import msgspec
@@ -14,6 +15,7 @@ from cds_service.screen.patterns import Pattern, patterns
 from cds_service.terminology import Terminology
 
 _BOM = b"\xef\xbb\xbf"
+_PATTERN = itemgetter(1)
 
 
 class Sieve:
@@ -22,7 +24,7 @@ class Sieve:
     def __init__(self, terminologies: Iterable[Terminology], reader: LineReader) -> None:
         self._patterns = patterns(terminologies)
         self._late = [p.late for p in self._patterns]
-        self._odd = [p.odd for p in self._patterns]
+        self._odd = frozenset(n for n, p in enumerate(self._patterns) if p.odd)
         self._reader = reader
         self._database = _compiled(self._patterns)
         self._scratch = hyperscan.Scratch(self._database)
@@ -45,7 +47,7 @@ class Sieve:
         if not block.endswith(b"\n"):
             block += b"\n"
         marks = self.marks(block)
-        if block[:1] != b"{" or any(self._odd[p] for _, p in marks):
+        if block[:1] != b"{" or not self._odd.isdisjoint(map(_PATTERN, marks)):
             yield from self._line_by_line(block)
             return
         read, is_late = self._reader.read, self._late

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from cds_service.screen.results import Missing, PatientResult, Results
 from cds_service.screen.run import batches, begin, finish, refuse_nested, sieve_for
 from cds_service.screen.run_record import Input
 from cds_service.screen.sources import Source
-from cds_service.screen.spark_sources import address, hashed, spark_sources
+from cds_service.screen.spark_sources import address, hashed, place, spark_sources
 from cds_service.screen.spool import KINDS
 from cds_service.screen.tally import Tally
 
@@ -98,15 +99,16 @@ def _lines(session: "SparkSession", sources: Sequence[Source]) -> "DataFrame":
     whole = [address(s) for s in sources if s.is_document]
     if plain:
         text = session.read.option("lineSep", "\n").text(plain)
-        name = f.element_at(f.split(f.input_file_name(), "/"), -1)
+        name = f.input_file_name()
         content = f.col("value").cast("binary")
         frames.append(
             text.select(name.alias("file"), content.alias("content"), f.lit(False).alias("whole"))
         )
     if whole:
         files = session.read.format("binaryFile").load(whole)
-        name = f.element_at(f.split(f.col("path"), "/"), -1)
-        frames.append(files.select(name.alias("file"), "content", f.lit(True).alias("whole")))
+        frames.append(
+            files.select(f.col("path").alias("file"), "content", f.lit(True).alias("whole"))
+        )
     first, *rest = frames
     for frame in rest:
         first = first.unionByName(frame)
@@ -137,7 +139,8 @@ def _sifting(
                 else:
                     block = b"\n".join(contents) + b"\n"
                     found_lines = sieve.block(block)
-                rows.extend(_row(one, file) for one in found_lines)
+                where = place(file, encoded=not whole)
+                rows.extend(_row(one, where) for one in found_lines)
             yield _batch(rows, _FOUND)
 
     return sift
@@ -188,7 +191,7 @@ def _asking(
             for _, kind, content, medications in group:
                 (late if kind == _LATE else lines).add(content)
                 lines.update(medications or ())
-            answer = asker.ask(patient, sorted(lines), sorted(late))
+            answer = asker.ask(patient, sorted(lines), partial(sorted, late) if late else None)
             rows.append((patient, encode(answer)))
             if len(rows) >= _BLOCK_LINES:
                 yield _batch(rows, _ASKED)
@@ -236,7 +239,7 @@ def _inputs(lines: "DataFrame", sources: Sequence[Source]) -> Iterator[Input]:
         .collect()
     }
     for source in sources:
-        row = counted.get(source.name)
+        row = counted.get(place(address(source)))
         numbers = (row.kept, row.rejected) if row else (0, 0)
         yield Input(source.name, source.size, hashed(source), *numbers)
 
@@ -246,4 +249,5 @@ def _rejects(lines: "DataFrame") -> Iterable[bytes]:
         lines.where(f"kind = {_REJECT}").select("file", "reason", "content").toLocalIterator()
     ):
         text = bytes(row.content).decode(errors="replace")
-        yield msgspec.json.encode({"file": row.file, "reason": row.reason, "line": text})
+        name = row.file.rpartition("/")[2]
+        yield msgspec.json.encode({"file": name, "reason": row.reason, "line": text})

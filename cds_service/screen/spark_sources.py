@@ -4,14 +4,17 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from cds_service.screen.plan import ScreenError
-from cds_service.screen.sources import Reading, Source, found, is_readable
+from cds_service.screen.reading import Reading
+from cds_service.screen.sources import Source, found, is_readable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # Hadoop writes `file:/…` where others write `file:///…`.
+_LOCAL = re.compile(r"^file:/+")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -27,8 +30,16 @@ def spark_sources(session: "SparkSession", names: Sequence[str]) -> list[Source]
 
 
 def address(source: Source) -> str:
-    """The source as Spark names it."""
-    return source.path if _ADDRESS.match(source.path) else Path(source.path).resolve().as_uri()
+    """The source as Spark is asked for it: no character of it is encoded."""
+    return source.path if _ADDRESS.match(source.path) else f"file://{Path(source.path).resolve()}"
+
+
+def place(path: str, *, encoded: bool = False) -> str:
+    """Where a file stands, in the one way in which it is compared; two may bear one name.
+
+    Spark writes `file:/…` or `file:///…`, and percent-encodes the files of its lines.
+    """
+    return _LOCAL.sub("/", unquote(path) if encoded else path)
 
 
 def hashed(source: Source) -> str | None:

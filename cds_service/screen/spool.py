@@ -14,9 +14,10 @@ import msgspec
 
 from cds_service.screen.lines import Line, Reject
 from cds_service.screen.progress import Progress
+from cds_service.screen.reading import Reading
 from cds_service.screen.run_record import Input
 from cds_service.screen.sieve import Sieve
-from cds_service.screen.sources import Reading, Source
+from cds_service.screen.sources import Source
 
 SEGMENT_BYTES = 64 << 20
 KINDS = {"patient": 0, "resource": 1, "late": 2, "medication": 3}
@@ -53,15 +54,18 @@ class Spool:
     def fill(self, sources: Sequence[Source], sieve: Sieve, progress: Progress) -> list[Segment]:
         """Read every source to its end, from where an earlier run came to."""
         done = self.segments()
+        passed = 0
         for number, source in enumerate(sources):
             own = [s for s in done if s.source == number]
             if own and own[-1].last:
-                progress.advance(source.size)
+                passed += source.size
                 continue
             reading = Reading(source)
             try:
                 reading.skip(own[-1].end if own else 0)
-                progress.advance(reading.raw_offset)
+                if passed or own:
+                    progress.begin_at(passed + reading.raw_offset)
+                    passed = 0
                 while not done or done[-1].source != number or not done[-1].last:
                     done.append(self._segment(len(done), number, source, reading, sieve, progress))
             finally:
@@ -168,7 +172,8 @@ class _Writing:
             runs.flush()
         for file in (self._lines.file, self._late.file, self._index, self._rejects):
             file.flush()
-            os.fsync(file.fileno())
+            if file.tell():
+                os.fsync(file.fileno())
             file.close()
 
 

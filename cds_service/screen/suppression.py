@@ -1,20 +1,37 @@
-"""Small counts are not shown, nor another one from which they could be worked out."""
+"""Small counts are not shown, nor others from which they could be worked out."""
 
 from collections.abc import Sequence
 
 
-def shown(counts: Sequence[int], below: int) -> list[int | None]:
-    """The counts of one column, None where one is not shown.
+def shown(counts: Sequence[int], below: int, *, fewest: int = 2) -> list[int | None]:
+    """The counts of one column, whose sum may be known; None where one is not shown.
 
-    Where a single count is too small, the smallest other one goes with it: from a total the one
-    could be worked out.
+    Where one is too small, the smallest others go with it, until `fewest` are hidden that together
+    are not small: less than that could be worked out from the sum.
     """
-    small = [0 < count < below for count in counts]
-    if sum(small) == 1:
-        others = [(count, n) for n, count in enumerate(counts) if count and not small[n]]
-        if others:
-            small[min(others)[1]] = True
-    return [None if hidden else count for count, hidden in zip(counts, small, strict=True)]
+    hidden = {n for n, count in enumerate(counts) if 0 < count < below}
+    others = sorted((count, n) for n, count in enumerate(counts) if count and n not in hidden)
+    for _, n in others if hidden else ():
+        if len(hidden) >= fewest and sum(counts[h] for h in hidden) >= below:
+            break
+        hidden.add(n)
+    return [None if n in hidden else count for n, count in enumerate(counts)]
+
+
+def alone(count: int, below: int) -> int | None:
+    """A number by itself; None where it is too small."""
+    return None if 0 < count < below else count
+
+
+def within(total: int | None, counts: Sequence[int], below: int) -> list[int | None]:
+    """The parts of a total: none is shown where the total is not."""
+    return shown(counts, below) if total is not None else [None if c else 0 for c in counts]
+
+
+def together(counts: Sequence[int | None]) -> int | None:
+    """The sum of what is shown; None where a part is not, so that it gives nothing away."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def per_thousand(count: int | None, of: int) -> float | None:

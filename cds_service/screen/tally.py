@@ -20,6 +20,8 @@ class PolicyTally:
     cards: Counter[CardKey] = field(default_factory=Counter)
     patients: Counter[CardKey] = field(default_factory=Counter)
     by_month: Counter[tuple[str, CardKey]] = field(default_factory=Counter)
+    moments_with_card: int = 0
+    """Shown or snoozed: all other moments ended in a silence."""
     patients_with_card: int = 0
     patients_by_group: Counter[tuple[str, str]] = field(default_factory=Counter)
     cards_a_patient: Counter[int] = field(default_factory=Counter)
@@ -42,6 +44,7 @@ class PolicyTally:
             answer = told.answers[number]
             self.shadow.update(answer.shadow)
             self.snoozed += answer.snoozed
+            self.moments_with_card += answer.indicator is not None
             if not answer.shown:
                 continue
             for key in _cards(told, answer):

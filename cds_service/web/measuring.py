@@ -15,6 +15,7 @@ from cds_service.offered_services import SERVICES
 from cds_service.web.proxies import THROUGH_A_STRANGER
 
 _log = logging.getLogger("cds_service")
+_CALL = "services.call"
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -33,6 +34,8 @@ def install(app: Flask, metrics: Metrics, readers: Sequence[Network]) -> None:
             _log.warning("metrics failed cause=%s", type(error).__name__)
         return response
 
+    for service in SERVICES.values():
+        metrics.requests.labels(service.id, 500)  # shown at zero: the first fault is an increase
     app.before_request(begin)
     app.after_request(end)
     app.register_blueprint(_blueprint(metrics, readers))
@@ -61,7 +64,9 @@ def _blueprint(metrics: Metrics, readers: Sequence[Network]) -> Blueprint:
 
 
 def _count(metrics: Metrics, status: int) -> None:
-    service = SERVICES.get((request.view_args or {}).get("service_id", ""))
+    """Feedback names a service too, but is no call of its hook."""
+    named = (request.view_args or {}).get("service_id", "")
+    service = SERVICES.get(named) if request.endpoint == _CALL else None
     metrics.requests.labels(service.id if service else request.endpoint or OTHER, status).inc()
     if service is not None:
         metrics.seconds.labels(service.hook).observe(time.perf_counter() - g.started)

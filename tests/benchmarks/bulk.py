@@ -5,11 +5,13 @@
 Processor seconds of whole processes, so that a busy machine troubles both sides alike.
 """
 
+import gc
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -19,13 +21,14 @@ from rich.console import Console
 from rich.table import Table
 
 from cds_service import rulebook
-from cds_service.screen.grouping import patient_lines
+from cds_service.screen.grouping import count_patients, patient_lines
 from cds_service.screen.patient import Asker
 from cds_service.screen.plan import Plan
 from cds_service.screen.progress import step
+from cds_service.screen.reading import BLOCK_BYTES, Reading
 from cds_service.screen.results import Results
 from cds_service.screen.run import batches, sieve_for
-from cds_service.screen.sources import Reading, Source, found
+from cds_service.screen.sources import Source, found
 from cds_service.screen.spool import Spool
 from tests.charts import REFERENCE, TESTS
 from tests.populations import write_population
@@ -78,28 +81,48 @@ def main() -> None:
 
 
 def _stages(source: Path, folder: Path) -> Iterator[tuple[str, float]]:
-    """Processor seconds of each part of a run, the first two of them measured apart."""
+    """Processor seconds of each part of a run, each measured apart."""
     plan = Plan(as_of=REFERENCE)
     books = [rulebook.load(plan.canonical, None)]
     sieve, sources = sieve_for(plan, books), found([str(source)])
-    begun = time.process_time()
-    _read(sources, lambda block: None)
-    hashed = time.process_time() - begun
-    _read(sources, sieve.marks)
-    searched = time.process_time() - begun - 2 * hashed
-    yield "reading and hashing", hashed
-    yield "searching", searched
+    gc.freeze()  # as a run does
+    read = _seconds(lambda: _read_only(sources))
+    hashed = _seconds(lambda: _read(sources, lambda block: None))
+    searched = _seconds(lambda: _read(sources, sieve.marks))
+    yield "reading", read
+    yield "hashing", hashed - read
+    yield "searching", searched - hashed
     spool = Spool(folder / "spool")
-    begun = time.process_time()
     with step("Reading", 1, "bytes") as progress:
-        spool.fill(sources, sieve, progress)
-    yield "lines found", time.process_time() - begun - hashed - searched
-    begun = time.process_time()
+        yield "finding lines", _seconds(lambda: spool.fill(sources, sieve, progress)) - searched
+    counted = _seconds(lambda: count_patients(spool.folder))
+    grouped = _seconds(lambda: deque(patient_lines(spool.folder, folder / "sorting"), maxlen=0))
+    yield "grouping", counted + grouped
     asker, results = Asker(plan, books), Results(folder / "results")
-    groups = patient_lines(spool.folder, folder / "sorting")
-    for batch in batches(asker.ask(g.patient, g.lines, g.late) for g in groups):
-        results.add(batch)
-    yield "grouping and asking", time.process_time() - begun
+
+    def ask() -> None:
+        groups = patient_lines(spool.folder, folder / "sorting")
+        for batch in batches(asker.ask(g.patient, g.lines, g.late) for g in groups):
+            results.add(batch)
+
+    yield "asking", _seconds(ask) - grouped
+    empty = folder / "nobody"
+    write_population(empty, patients=1, with_planted=False)
+    yield "starting and writing", _screened(empty, folder / "of-nobody").cpu_seconds
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def _read_only(sources: Sequence[Source]) -> None:
+    buffer = bytearray(BLOCK_BYTES)
+    for source in sources:
+        with Path(source.path).open("rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
 
 
 def _read(sources: Sequence[Source], look: Callable[[bytes], object]) -> None:
