@@ -9,6 +9,7 @@ import pytest
 
 from cds_service.errors import DataUnavailable
 from cds_service.fhir.budget import Limits
+from cds_service.fhir.failures import retry_after
 from cds_service.guidance import Advisor
 from tests.charts import PATIENT, Json, alp, condition, day, draft, patient, taking
 from tests.conftest import Client
@@ -48,10 +49,13 @@ TROUBLES = [
     ("drip-headers", r"gave no whole answer within 1 s"),
     ("dies", r"no connection to the FHIR server"),
     ("redirect", r"redirects to another server or base"),
+    ("redirect http://[", r"links to something that is no address"),
     ("loop", r"go round in a circle"),
     ("endless", r"there are more than 40 pages"),
     ("next-away", r"leads to another server or base"),
+    ("next-nowhere", r"links to something that is no address"),
     ("flood", r"larger than"),
+    ("redirect-flood", r"larger than"),
 ]
 
 
@@ -66,10 +70,12 @@ def elsewhere() -> Any:
 
 
 def site_with_trouble(site: Ehr, elsewhere: FhirStub, kind: str, trouble: str) -> None:
-    if trouble == "flood":
+    if "flood" in trouble:
         flood()  # made beforehand, so that it comes in time
     site.stub.trouble[kind] = trouble
     site.stub.elsewhere = f"{elsewhere.base}/{kind}?patient={PATIENT}"
+    if trouble == "next-nowhere":
+        site.stub.trouble[kind], site.stub.elsewhere = "next-away", "//["
 
 
 def limits_for(trouble: str) -> Limits:
@@ -154,6 +160,14 @@ def test_a_busy_server_is_asked_once_more(advisor: Advisor, later: str) -> None:
         with pytest.raises(DataUnavailable, match="answered 503"):
             site.answer(CALL)
         assert len(site.stub.asked) == before + 2 * 9, "once more, and no more"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Mon, 01 Jan 2024 00:00:00 +99999999999", "Mon, 01 Jan 9999999999 00:00:00 GMT", "soon", ""],
+)
+def test_a_time_to_wait_that_is_none_is_taken_for_soon(text: str) -> None:
+    assert retry_after(text) == retry_after(None)
 
 
 @pytest.mark.parametrize("status", ["405", "414", "431", "400"])
