@@ -5,9 +5,11 @@ import hashlib
 import hmac
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -412,6 +414,43 @@ def test_keys_outlive_their_server_for_a_while(clock: list[float]) -> None:
         assert published.asked == asked, "a server that is down is left alone"
 
 
+def test_after_a_quiet_night_all_who_come_at_once_are_answered(clock: list[float]) -> None:
+    with key_server() as published, ThreadPoolExecutor(8) as callers:
+        published.document = EHR.jwks()
+        keys = KeyServer(published.url, lambda: clock[0])
+        assert keys.find(EHR.kid)
+        clock[0] += key_server_module.GRACE_SECONDS + 1
+        published.delay_seconds = 0.3
+        found = list(callers.map(lambda _: [k.kid for k in keys.find(EHR.kid)], range(8)))
+        assert found == [[EHR.kid]] * 8
+        assert published.asked == 2, "one asks, and the others wait for it"
+
+
+def test_the_body_of_a_redirect_is_not_read() -> None:
+    """It could be without end."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as server:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/jwks.json"
+        hung_up = server.submit(_redirecting_without_end, listening)
+        with pytest.raises(KeysUnavailable):
+            KeyServer(url).find(EHR.kid)
+        assert hung_up.result(), "it was not listened to until it gave up"
+
+
+def _redirecting_without_end(listening: socket.socket) -> bool:
+    """Whether the other side hung up before 64 MB were sent."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.settimeout(10)
+        connection.recv(65536)
+        try:
+            connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n")
+            for _ in range(64):
+                connection.sendall(b" " * 1024 * 1024)
+        except OSError:
+            return True
+    return False
+
+
 @pytest.mark.parametrize(
     "document, status, headers",
     [
@@ -422,8 +461,9 @@ def test_keys_outlive_their_server_for_a_while(clock: list[float]) -> None:
         (b"not JSON", 200, {}),
         (b"[" * 100_000, 200, {}),
         (b" " * 300_000 + json.dumps(EHR.jwks()).encode(), 200, {}),
+        (json.dumps(EHR.jwks()).encode(), 200, {"Content-Encoding": "gzip"}),
     ],
-    ids=["redirect", "404", "keys are text", "list", "no JSON", "deep", "long"],
+    ids=["redirect", "404", "keys are text", "list", "no JSON", "deep", "long", "not packed"],
 )
 def test_what_is_no_key_set(document: Any, status: int, headers: dict[str, str]) -> None:
     with key_server() as published:

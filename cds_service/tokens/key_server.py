@@ -9,6 +9,7 @@ from threading import Lock
 import msgspec
 import requests
 from requests import PreparedRequest
+from urllib3.exceptions import HTTPError
 
 from cds_service.tokens.key_sets import Key, KeySet, read_key_set
 
@@ -50,23 +51,26 @@ class KeyServer:
 
         Raises KeysUnavailable when the server does not answer and nothing recent is held.
         """
-        held = self._held
+        held = self._usable()
         known = held.key_set.find(kid) if held else ()
         if held and known and self._age(held) < FRESH_SECONDS:
             return known
         self._refresh(wait=held is None)
-        held = self._held
-        if held is None or self._age(held) > GRACE_SECONDS:
+        held = self._usable()
+        if held is None:
             raise KeysUnavailable
         return held.key_set.find(kid)
 
     def has_keys(self) -> bool:
         """Whether there are keys to go on with; fetches them when there are none, with restraint."""
-        held = self._held
-        if held is None or self._age(held) > GRACE_SECONDS:
+        if self._usable() is None:
             self._refresh(wait=False)
-            held = self._held
-        return held is not None and self._age(held) <= GRACE_SECONDS
+        return self._usable() is not None
+
+    def _usable(self) -> _Held | None:
+        """What is held, unless it is too old to go on with."""
+        held = self._held
+        return held if held and self._age(held) <= GRACE_SECONDS else None
 
     def _age(self, held: _Held) -> float:
         return self._clock() - held.fetched_at
@@ -81,7 +85,13 @@ class KeyServer:
                 return
             self._tried_at = now
             self._held = _Held(read_key_set(fetch(self._url)), now)
-        except (requests.RequestException, OSError, ValueError, RecursionError) as error:
+        except (
+            requests.RequestException,
+            HTTPError,  # urllib3's own, for a body that breaks off or is not packed as it says
+            OSError,
+            ValueError,
+            RecursionError,
+        ) as error:
             _log.warning("key server failed type=%s", type(error).__name__)
         finally:
             self._fetching.release()
@@ -90,17 +100,20 @@ class KeyServer:
 def fetch(url: str) -> object:
     """The JSON at that very address: no redirect, no credentials, little and soon.
 
-    Raises RequestException, OSError or ValueError.
+    Raises RequestException, HTTPError, OSError or ValueError.
     """
     end = time.monotonic() + _WHOLE_SECONDS
-    with requests.get(
-        url,
-        headers={"Accept": "application/json"},
-        auth=_nobody,
-        allow_redirects=False,
-        stream=True,
-        timeout=_TIMEOUT_SECONDS,
-    ) as response:
+    with (
+        _Asking() as asking,
+        asking.get(
+            url,
+            headers={"Accept": "application/json"},
+            auth=_nobody,
+            allow_redirects=False,
+            stream=True,
+            timeout=_TIMEOUT_SECONDS,
+        ) as response,
+    ):
         if response.status_code != requests.codes.ok:
             raise ValueError("an answer of 200 was expected")
         body = b""
@@ -109,6 +122,13 @@ def fetch(url: str) -> object:
             if len(body) > _LARGEST_BYTES or time.monotonic() > end:
                 raise ValueError("the answer is too long or too slow")
     return json.loads(body)
+
+
+class _Asking(requests.Session):
+    """Sees no redirect: even where it may not follow one, requests would read its whole body."""
+
+    def get_redirect_target(self, _: object) -> None:
+        return None
 
 
 def _nobody(request: PreparedRequest) -> PreparedRequest:
