@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from cds_service.clients import Client as Site
 from cds_service.errors import DataUnavailable
-from cds_service.fhir.budget import Limits
+from cds_service.fhir.budget import FetchFailed, Limits
 from cds_service.fhir.failures import retry_after
 from cds_service.guidance import Advisor
 from tests.charts import PATIENT, Json, alp, condition, day, draft, patient, taking
@@ -135,6 +136,18 @@ def test_all_at_once_still_cost_no_more_than_the_budget(
         assert site.last_seconds < BRISK.hook_seconds + SLACK_SECONDS
         site.stub.trouble.clear()
         assert site.slugs(CALL) == ["persistent-low-alp"], "the threads are free again"
+
+
+def test_a_patient_read_by_itself_costs_no_more_than_the_budget_either(advisor: Advisor) -> None:
+    """As the timeline reads one, before anything else."""
+    with ehr(advisor, *LOW, limits=BRISK) as site:
+        site.stub.trouble["Patient"] = "drip-headers"
+        server = site.advisor.fhir.server_of(site.stub.base, None, Site("ehr", site.servers))
+        assert server is not None
+        began = time.perf_counter()
+        with server, pytest.raises(FetchFailed):
+            server.patient(PATIENT)
+        assert time.perf_counter() - began < BRISK.hook_seconds + SLACK_SECONDS
 
 
 def test_all_medication_sources_failing_is_412_with_the_cause(advisor: Advisor) -> None:

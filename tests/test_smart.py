@@ -319,7 +319,9 @@ def test_a_configuration_not_as_specified_is_refused(
 
 
 @responses.activate
-@pytest.mark.parametrize("endpoint", ["http://ehr.example/token", "ftp://ehr.example/token"])
+@pytest.mark.parametrize(
+    "endpoint", ["http://ehr.example/token", "ftp://ehr.example/token", "https://[/token", "token"]
+)
 def test_an_https_server_may_not_name_an_unencrypted_endpoint(endpoint: str) -> None:
     responses.get(
         "https://ehr.example/fhir/.well-known/smart-configuration",
@@ -406,10 +408,11 @@ def test_an_answer_of_another_issuer_is_refused(browser: Browser, ehr: Ehr) -> N
         ((200, "text/html", b"<html>Sign in</html>"), "token is not as the specification has it"),
         ((200, "application/json", b"\xff"), "token is not as the specification has it"),
         ((200, "application/json", b"{}"), "token is not as the specification has it"),
+        ((200, "application/json", None), "token could not be had (ProtocolError)"),
     ],
 )
 def test_no_token_is_told_and_nothing_is_shown(
-    browser: Browser, ehr: Ehr, answer: tuple[int, str, bytes], told: str
+    browser: Browser, ehr: Ehr, answer: tuple[int, str, bytes | None], told: str
 ) -> None:
     ehr.token_answer = answer
     page = browser.opened(ehr)
@@ -426,6 +429,18 @@ def test_a_slow_token_endpoint_is_given_up(
     page = browser.opened(ehr)
     assert page.status_code == 502
     assert refusal(page) == "The record system&#39;s token could not be had (ReadTimeout)."
+
+
+def test_a_token_endpoint_that_drips_its_headers_is_cut_off(
+    browser: Browser, ehr: Ehr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No single wait is long, so that only the whole of it can be limited."""
+    monkeypatch.setattr(outward, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(outward, "_CUT_SECONDS", 0.1)
+    ehr.token_drips_seconds = 0.1
+    page = browser.opened(ehr)
+    assert page.status_code == 502
+    assert refusal(page) == "The record system&#39;s token took too long."
 
 
 @pytest.mark.parametrize(
