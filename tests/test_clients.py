@@ -45,7 +45,11 @@ def test_a_client_with_every_key(tmp_path: Path) -> None:
         "jku": ["https://ehr.hospital.example/jwks.json"],
         "algorithms": ["ES384", "EdDSA"],
         "fhir_servers": ["https://ehr.hospital.example/fhir", "10.1.0.0/16"],
-        "cors_origins": ["https://ehr.hospital.example"],
+        "cors_origins": [
+            "https://ehr.hospital.example",
+            "http://127.0.0.1:443",
+            "http://[::1]:8080",
+        ],
         "smart_links": True,
         "smart_client_id": "timeline",
         "frame_ancestors": ["https://ehr.hospital.example"],
@@ -101,6 +105,22 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "FHIR in no network": ({"fhir_servers": ["10.1.0.7/16"]}, r"fhir_servers: .* a network"),
     "origin with a path": ({"cors_origins": ["https://a.example/"]}, r"cors_origins: .* an origin"),
     "origin *": ({"cors_origins": ["*"]}, r"cors_origins: .* an origin"),
+    "origin with more in it": (
+        {"frame_ancestors": ["https://a.example;script-src"]},
+        r"frame_ancestors: .* an origin",
+    ),
+    "two origins": (
+        {"cors_origins": ["https://a.example,b.example"]},
+        r"cors_origins: .* an origin",
+    ),
+    "origin with its usual port": (
+        {"cors_origins": ["https://a.example:443"]},
+        r"cors_origins: .* an origin",
+    ),
+    "origin with half a port": (
+        {"cors_origins": ["https://a.example:"]},
+        r"cors_origins: .* an or",
+    ),
     "origin null": ({"cors_origins": ["null"]}, r"cors_origins: .* an origin"),
     "rate": ({"rate_per_minute": 0}, r"rate_per_minute: a whole number"),
     "behaviour": ({"action_selection_behavior": ["some"]}, r"action_selection_behavior"),
