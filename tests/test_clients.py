@@ -31,6 +31,21 @@ def without_dots(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if value is not ...}
 
 
+def test_of_two_clients_with_one_fhir_server_only_one_is_launched(tmp_path: Path) -> None:
+    """A launch names the server alone: it must not be one client's launch with the other's id."""
+    launching = {"smart_links": True, "smart_client_id": "timeline"}
+    one = {**TABLE, "fhir_servers": ["https://ehr.hospital.example/fhir"]}
+    other = {
+        "name": "other",
+        "issuer": OTHER.issuer,
+        "jwks": OTHER.jwks(),
+        "fhir_servers": ["https://EHR.hospital.example:443/fhir/"],
+    }
+    assert len(read_clients(clients_file(tmp_path, {**one, **launching}, other)).clients) == 2
+    with pytest.raises(KnowledgeError, match=r"\[client other\] smart_links: ehr and other have"):
+        read_clients(clients_file(tmp_path, {**one, **launching}, {**other, **launching}))
+
+
 def test_every_key_of_a_client_is_documented() -> None:
     assert set(KEYS) == {field.name for field in msgspec.structs.fields(Client)}
 
