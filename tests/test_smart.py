@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -351,6 +352,22 @@ def test_another_state_is_refused(browser: Browser, ehr: Ehr) -> None:
     assert answer.status_code == 403
     assert "not begun in this browser" in refusal(answer)
     assert ehr.redeemed == []
+
+
+def test_a_state_of_other_letters_is_refused_even_with_a_cookie_that_opens(
+    browser: Browser, ehr: Ehr
+) -> None:
+    browser.launch(ehr)
+    (secret,) = browser.session.cookies.values()
+    state = "\N{LATIN SMALL LETTER E WITH ACUTE}"
+    named = f"cds-launch-{sha256(state.encode()).hexdigest()[:12]}"
+    answer = requests.get(
+        f"{browser.base}/smart/callback",
+        params={"state": state, "code": "code-1"},
+        cookies={named: secret},
+        timeout=20,
+    )
+    assert (answer.status_code, ehr.redeemed) == (403, [])
 
 
 def test_another_browser_is_refused(browser: Browser, ehr: Ehr) -> None:

@@ -125,7 +125,7 @@ def blueprint(
     def callback() -> Response:
         state = _parameter("state")
         asked = sessions.take(request.cookies.get(_launch_cookie(state), ""), smart.Asked)
-        if asked is None or not hmac.compare_digest(asked.state, state):
+        if asked is None or not hmac.compare_digest(asked.state.encode(), state.encode()):
             raise LaunchRefused(_NOT_BEGUN, where="state")
         _refuse_error(asked)
         client = _known(issuers, asked.iss)
