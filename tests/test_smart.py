@@ -234,12 +234,42 @@ def test_cookies_over_https_also_work_in_a_frame_of_the_record_system(
     with service(ehr.iss, tmp_path, "https://cds.example/low", frame_ancestors=[origin]) as base:
         answer = Browser(base).launch(ehr)
     cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("__Secure-cds-launch-")
     assert "Path=/low/smart" in cookie
     assert {"Secure", "HttpOnly", "SameSite=None", "Partitioned"} <= set(cookie.split("; "))
     assert f"frame-ancestors {origin}" in answer.headers["Content-Security-Policy"]
     assert parse_qs(urlsplit(answer.headers["Location"]).query)["redirect_uri"] == [
         "https://cds.example/low/smart/callback"
     ]
+
+
+def test_cookies_of_a_host_of_our_own_are_no_neighbours_to_set(ehr: Ehr, tmp_path: Path) -> None:
+    """A browser takes `__Host-` from that very host only, over TLS only, and for all of it."""
+    public = "https://cds.example"
+    with service(ehr.iss, tmp_path, public) as base:
+        launched = Browser(base).launch(ehr)
+        cookie, _, attributes = launched.headers["Set-Cookie"].partition("; ")
+        assert cookie.startswith("__Host-cds-launch-")
+        assert {"Secure", "Path=/"} <= set(attributes.split("; "))
+        assert "Domain" not in attributes
+        back = requests.get(launched.headers["Location"], allow_redirects=False, timeout=20)
+        sent = {"Cookie": cookie}
+        opened = requests.get(
+            back.headers["Location"].replace(public, base),
+            headers=sent,
+            allow_redirects=False,
+            timeout=20,
+        )
+        assert opened.status_code == 303, opened.text
+        given = [line.partition(";")[0] for line in opened.raw.headers.getlist("Set-Cookie")]
+        assert [name.partition("=")[0][:20] for name in given] == [
+            "__Host-cds-timeline-",
+            cookie.partition("=")[0][:20],
+        ]
+        page = base + opened.headers["Location"]
+        assert requests.get(page, headers={"Cookie": given[0]}, timeout=20).status_code == 200
+        bare = {"Cookie": given[0].removeprefix("__Host-")}
+        assert requests.get(page, headers=bare, timeout=20).status_code == 403
 
 
 def test_the_page_is_kept_by_no_cache_and_framed_by_nobody(browser: Browser, ehr: Ehr) -> None:

@@ -101,7 +101,7 @@ def blueprint(
     @routes.get("/smart/callback")
     def callback() -> Response:
         state = _parameter("state")
-        asked = sessions.take(request.cookies.get(_launch_cookie(state), ""), smart.Asked)
+        asked = sessions.take(cookies.get(_launch_cookie(state)), smart.Asked)
         if asked is None or not hmac.compare_digest(asked.state.encode(), state.encode()):
             raise LaunchRefused(_NOT_BEGUN, where="state")
         _refuse_error(asked)
@@ -133,7 +133,7 @@ def blueprint(
     @routes.get("/timeline")
     def show() -> str:
         view = request.args.get("view", "")
-        secret = request.cookies.get(_view_cookie(view), "") if _VIEW.fullmatch(view) else ""
+        secret = cookies.get(_view_cookie(view)) if _VIEW.fullmatch(view) else ""
         opened = sessions.open(secret, Opened) if secret else None
         if opened is None:
             raise LaunchRefused("Open this page from a patient's card in the record system.")
