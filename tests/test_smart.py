@@ -328,6 +328,17 @@ def test_a_server_that_is_not_on_the_list_is_not_called(browser: Browser, ehr: E
         assert (stranger.authorized, stranger.reads) == ([], [])
 
 
+def test_a_refused_launch_stands_in_the_audit_trail_with_its_reason(
+    browser: Browser, ehr: Ehr, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    browser.launch(ehr, iss="https://elsewhere.example/fhir")
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "cds_service.audit"]
+    told = json.loads(line.removeprefix("audit "))
+    assert (told["status"], told["reason"], told["where"]) == (403, "forbidden", "iss")
+    assert "elsewhere" not in line
+
+
 @pytest.mark.parametrize("left_out", ["iss", "launch"])
 def test_a_launch_without_its_parameters_is_refused(
     browser: Browser, ehr: Ehr, left_out: str
