@@ -280,6 +280,46 @@ def test_the_page_is_kept_by_no_cache_and_framed_by_nobody(browser: Browser, ehr
     assert "unsafe" not in headers["Content-Security-Policy"]
 
 
+def test_a_page_is_framed_by_the_client_that_it_was_launched_for(ehr: Ehr, tmp_path: Path) -> None:
+    keys = {"smart_links": True, "smart_client_id": CLIENT_ID}
+    tables = [
+        {
+            **keys,
+            "name": name,
+            "issuer": f"https://{name}.example",
+            "jwks": WARD.jwks(),
+            "fhir_servers": [server],
+            "frame_ancestors": [f"https://{name}.example"],
+        }
+        for name, server in (("ward", ehr.iss), ("other", "https://other.example/fhir"))
+    ]
+    base = "http://127.0.0.1"
+    database = f"sqlite:///{tmp_path}/memory.sqlite3"
+    settings = Settings(
+        base_url=base,
+        clients=clients_file(tmp_path, *tables),
+        hash_key=HASH_KEY,
+        database_url=database,
+    )
+    http = create_app(settings, today=lambda: REFERENCE).test_client()
+    own, both = "https://ward.example", "https://ward.example https://other.example"
+
+    def ancestors(address: str) -> tuple[str, str]:
+        answer = http.get(address, base_url=base)
+        policy = answer.headers["Content-Security-Policy"]
+        return answer.headers.get("Location", ""), policy.partition("frame-ancestors ")[2]
+
+    authorize, framed_by = ancestors(f"/smart/launch?iss={ehr.iss}&launch={LAUNCH}")
+    assert framed_by == own
+    back = requests.get(authorize, allow_redirects=False, timeout=20).headers["Location"]
+    page, framed_by = ancestors(back.removeprefix(base))
+    assert framed_by == own
+    assert ancestors(page) == ("", own)
+    ehr.statuses = {"Patient": 401}
+    assert ancestors(page) == ("", own), "a refusal too"
+    assert ancestors("/timeline?view=unknown") == ("", both), "nobody's page, which says so"
+
+
 def test_two_windows_show_two_patients(browser: Browser, ehr: Ehr) -> None:
     first = browser.get(browser.authorized(ehr)).headers["Location"]
     ehr.begin(fixture("normal-alp"))

@@ -60,7 +60,13 @@ def blueprint(
     """The routes of the app, for those clients that have SMART links."""
     routes = Blueprint("smart", __name__)
     issuers = {base.url: c for c in clients if c.smart_links for base in bases(c.fhir_servers)}
-    framed_by = tuple(dict.fromkeys(o for c in issuers.values() for o in c.frame_ancestors))
+    everybody = tuple(dict.fromkeys(o for c in issuers.values() for o in c.frame_ancestors))
+
+    def framed_by() -> Sequence[str]:
+        """The client's own pages; a refusal that is nobody's is to be read in a frame as well."""
+        client: Client | None = g.get("launched_for")
+        return everybody if client is None else client.frame_ancestors
+
     protect(routes, charts=True, framed_by=framed_by)
     as_pages(routes)
     asked_of = templates(advisor.rulebook.terminology).values()
@@ -165,6 +171,7 @@ def _known(issuers: Mapping[str, Client], iss: str) -> Client:
     client = issuers.get(iss)
     if client is None:
         raise LaunchRefused(NOT_HERE, where="iss")
+    g.launched_for = client
     count_as(client.name)
     return client
 
