@@ -19,12 +19,13 @@ from cds_service.app import create_app
 from cds_service.clients import Client
 from cds_service.database import open_database
 from cds_service.database.smart_sessions import SMART_SESSIONS
-from cds_service.errors import EhrUnavailable, KnowledgeError, LaunchRefused
+from cds_service.errors import EhrUnavailable, KnowledgeError, LaunchRefused, TooManyCalls
 from cds_service.fhir import outward, smart
 from cds_service.guidance import Advisor
 from cds_service.hooks.card import Link
 from cds_service.hooks.request import decode
 from cds_service.settings import Settings
+from cds_service.web.pages import launch_rate
 from tests.charts import REFERENCE, Json, fixture
 from tests.conftest import open_settings
 from tests.make_fixtures import FOLDER
@@ -422,6 +423,46 @@ def test_a_server_that_redirects_is_not_followed() -> None:
     )
     with pytest.raises(EhrUnavailable, match="302"):
         smart.discover(requests.Session(), "https://ehr.example/fhir")
+
+
+def test_a_flood_of_launches_from_one_address_is_stopped(
+    ehr: Ehr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the record system nor the database hears of those beyond the rate."""
+    monkeypatch.setattr(launch_rate, "A_MINUTE", 3)
+    with service(ehr.iss, tmp_path) as base:
+        answers = [Browser(base).launch(ehr) for _ in range(8)]  # perhaps over the end of a minute
+        assert {a.status_code for a in answers} == {303, 429}
+        begun = [a for a in answers if a.status_code == 303]
+        assert rows(tmp_path) == len(begun) <= 6
+    stopped = answers[3] if answers[3].status_code == 429 else answers[-1]
+    assert 1 <= int(stopped.headers["Retry-After"]) <= 60
+    assert "Too many launches" in refusal(stopped)
+
+
+def test_launches_are_counted_by_address_and_minute() -> None:
+    clock = [120.0]
+    rate = launch_rate.LaunchRate(lambda: clock[0])
+
+    def stopped(address: str | None) -> bool:
+        try:
+            rate.count(address)
+        except TooManyCalls:
+            return True
+        return False
+
+    for address in ("192.0.2.1", "2001:db8::1", None):
+        assert [stopped(address) for _ in range(launch_rate.A_MINUTE + 1)] == [
+            *[False] * launch_rate.A_MINUTE,
+            True,
+        ]
+    assert not stopped("192.0.2.2"), "another address"
+    assert stopped("2001:db8::ffff"), "the same household"
+    assert not stopped("2001:db8:0:1::1"), "another one"
+    clock[0] += 59
+    assert stopped("192.0.2.1")
+    clock[0] += 1
+    assert not stopped("192.0.2.1")
 
 
 # --- what is refused on the way back ---

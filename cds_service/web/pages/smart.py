@@ -26,6 +26,7 @@ from cds_service.fhir.budget import TokenRefused
 from cds_service.fhir.templates import templates
 from cds_service.guidance import Advisor
 from cds_service.web.pages.cookies import Cookies
+from cds_service.web.pages.launch_rate import LaunchRate
 from cds_service.web.pages.launched_chart import NOT_HERE, Opened, shown
 from cds_service.web.pages.refusals import as_pages
 from cds_service.web.pages.security import protect
@@ -73,11 +74,13 @@ def blueprint(
     kinds = [t.partition("?")[0].partition("/")[0] for t in asked_of] + [*_REFERRED_TO]
     redirect_uri = f"{base_url}/smart/callback"
     cookies = Cookies(base_url)
+    rate = LaunchRate()
 
     @routes.get("/smart/launch")
     def launch() -> Response:
         iss = _issuer(_parameter("iss"))
         client = _known(issuers, iss)
+        rate.count(request.remote_addr)
         server = smart.discover(advisor.fhir.session_of(client), iss)
         asked = smart.Asked(
             state=token_urlsafe(32),
