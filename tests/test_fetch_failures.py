@@ -1,6 +1,7 @@
 """A FHIR server that hangs, lies, redirects or refuses: said by name, in time, and never an empty answer."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -11,6 +12,7 @@ from cds_service.clients import Client as Site
 from cds_service.errors import DataUnavailable
 from cds_service.fhir.budget import FetchFailed, Limits
 from cds_service.fhir.failures import retry_after
+from cds_service.fhir.referenced import References
 from cds_service.guidance import Advisor
 from tests.charts import PATIENT, Json, alp, condition, day, draft, patient, taking
 from tests.conftest import Client
@@ -148,6 +150,25 @@ def test_a_patient_read_by_itself_costs_no_more_than_the_budget_either(advisor: 
         with server, pytest.raises(FetchFailed):
             server.patient(PATIENT)
         assert time.perf_counter() - began < BRISK.hook_seconds + SLACK_SECONDS
+
+
+def test_one_clients_hanging_server_takes_no_thread_from_another(advisor: Advisor) -> None:
+    ids = References({"Medication": [str(n) for n in range(400)]})  # eight searches
+    limits = Limits(call_seconds=8.0, hook_seconds=8.0)
+    with ehr(advisor, *LOW, limits=limits) as site, running(FhirStub()) as hanging:
+        hanging.trouble["*"] = "hang"
+        access, slow = site.advisor.fhir, Site("slow", (hanging.base,))
+        servers = [access.server_of(hanging.base, None, slow) for _ in range(10)]
+        with ThreadPoolExecutor(len(servers)) as calls:
+            for server in servers:
+                assert server is not None
+                calls.submit(server.complete, {}, {}, PATIENT, ids)
+            while len(hanging.asked) < 64:
+                time.sleep(0.02)
+            assert site.slugs(CALL) == ["persistent-low-alp"]
+            assert site.last_seconds < limits.hook_seconds / 2
+            for server in servers:
+                server.__exit__()  # type: ignore[union-attr]
 
 
 def test_all_medication_sources_failing_is_412_with_the_cause(advisor: Advisor) -> None:
