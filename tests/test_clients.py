@@ -275,6 +275,20 @@ def test_add_writes_a_documented_file_and_says_what_the_ehr_needs(tmp_path: Path
     assert list(tmp_path.glob("*.toml")) == [path], "nothing is left lying about"
 
 
+def test_add_keeps_words_that_the_machine_has_no_letters_for(tmp_path: Path) -> None:
+    path = clients_file(tmp_path, TABLE)
+    note = "# asked for by Dr. M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller\n"
+    path.write_text(note + path.read_text(encoding="utf-8"), encoding="utf-8")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    settings = {"CDS_CLIENTS": str(path), "CDS_BASE_URL": BASE, **plain}
+    other = ["--issuer", OTHER.issuer, "--jwks-url", "https://other.example/jwks.json"]
+    done = process("client", "add", "other", *other, settings=settings)
+    assert done.returncode == 0, done.stderr
+    assert path.read_text(encoding="utf-8").startswith(note)
+    assert [c.name for c in read_clients(path).clients] == ["ehr", "other"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     "options, says",
     [
