@@ -163,6 +163,10 @@ def test_a_running_service_is_fired_at_and_asks_the_server_itself() -> None:
             ],
             "no CDS service answers there",
         ),
+        (
+            ["fire", "--fhir-server", "http://127.0.0.1:1", "--patient", "1", "--save", "no/where"],
+            "no/where: cannot be written (No such file or directory)",
+        ),
         (["load", "--fhir-server", "x", "README.md"], "--fhir-server is to be"),
         (["load", "--fhir-server", "http://127.0.0.1:1", "README.md"], "not valid JSON"),
         (["load", "--fhir-server", "http://127.0.0.1:1", "nowhere.json"], "cannot be read"),

@@ -86,8 +86,8 @@ def fire(
         _show(console, fetched)
         call["prefetch"] = {key: f.value for key, f in fetched.items() if f.value is not None}
         if save is not None:
-            save.write_bytes(msgspec.json.format(msgspec.json.encode(call)))
-            console.print(f"The hook request is kept in {save}, without the token.")
+            _keep(call, save)
+            console.print(f"The hook request is kept in {escape(str(save))}, without the token.")
         if token:
             call["fhirAuthorization"] = {
                 "access_token": token,
@@ -98,6 +98,13 @@ def fire(
                 "patient": patient,
             }
         _answered(console, f"{address}/cds-services/{offered.id}", call)
+
+
+def _keep(call: Json, path: Path) -> None:
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(call)))
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _base(text: str) -> Base:
