@@ -1,5 +1,6 @@
 """How the text of each kind of setting is read. Each raises ValueError saying what would be right."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -8,6 +9,8 @@ from urllib.parse import urlsplit
 from cds_service.addresses import HTTPS_URL, ORIGIN, is_https_url, is_origin
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_PLAIN = re.compile(r"[A-Za-z0-9._~:/@!$&'()*+,;=%\[\]-]+")
+"""Nothing that ends a text of JSON, where such an address is put in."""
 _SHORTEST_KEY = 32
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.1, 60
 
@@ -30,8 +33,9 @@ def url(text: str) -> str:
         parts = urlsplit(text)
     except ValueError:
         parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("an absolute http or https URL")
+    is_whole = parts.scheme in ("http", "https") and parts.hostname and _PLAIN.fullmatch(text)
+    if not is_whole or parts.query or parts.fragment:
+        raise ValueError("an absolute http or https URL, of the characters that RFC 3986 allows")
     return text.rstrip("/")
 
 
