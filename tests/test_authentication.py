@@ -87,6 +87,7 @@ def test_a_trusted_token_is_answered(guarded: Client, body: Json, signer: Signer
 
 
 def test_discovery_asks_who_calls_too(guarded: Client) -> None:
+    """DISC-20, JWT-31."""
     refused(guarded.get("/cds-services"))
     path = "/cds-services"
     assert guarded.get(path, headers=EHR.bearer(path)).status_code == 200
@@ -104,12 +105,14 @@ def test_a_strict_client_gets_what_1_0_had(guarded: Client) -> None:
 
 
 def test_a_token_is_good_for_one_call(guarded: Client, body: Json) -> None:
+    """JWT-40."""
     token = EHR.bearer(VIEW)
     assert guarded.post(VIEW, json=body, headers=token).status_code == 200
     refused(guarded.post(VIEW, json=body, headers=token))
 
 
 def test_of_many_who_use_a_token_at_once_one_is_answered(guarded: Client, body: Json) -> None:
+    """JWT-40."""
     token = EHR.bearer(VIEW)
     statuses: list[int] = []
 
@@ -122,6 +125,26 @@ def test_of_many_who_use_a_token_at_once_one_is_answered(guarded: Client, body: 
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200] + [401] * 7
+
+
+def test_feedback_needs_a_token_of_its_own_and_is_on_the_clients_own_cards(
+    guarded: Client, body: Json
+) -> None:
+    """FB-27, JWT-34."""
+    path = f"{VIEW}/feedback"
+    answer = guarded.post(VIEW, json=body, headers=EHR.bearer(VIEW)).json()
+    (card,) = [card["uuid"] for card in answer["cards"]]
+    entry = {"card": card, "outcome": "overridden", "outcomeTimestamp": "2026-11-01T09:30:00Z"}
+
+    def told(headers: dict[str, str]) -> requests.Response:
+        return guarded.post(path, json={"feedback": [entry]}, headers=headers)
+
+    for headers in ({}, EHR.bearer(VIEW), EHR.bearer(VIEW.replace("patient-view", "order-sign"))):
+        refused(told(headers))
+    token = EHR.bearer(path)
+    assert told(token).json() == {"received": 1, "unknownCards": 0}
+    refused(told(token))
+    assert told(OTHER.bearer(path)).json() == {"received": 1, "unknownCards": 1}
 
 
 NOW = int(time.time())
@@ -159,6 +182,7 @@ CLAIMS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("claims", CLAIMS.values(), ids=CLAIMS)
 def test_claims_that_are_not_right(guarded: Client, body: Json, claims: dict[str, Any]) -> None:
+    """JWT-33, JWT-34."""
     refused(guarded.post(VIEW, json=body, headers=EHR.bearer(VIEW, **claims)))
 
 
@@ -176,6 +200,7 @@ def test_claims_that_are_not_right(guarded: Client, body: Json, claims: dict[str
     ids=lambda claims: " ".join(map(str, claims)),
 )
 def test_claims_that_are_right(guarded: Client, body: Json, claims: dict[str, Any]) -> None:
+    """JWT-33, JWT-34."""
     answer = guarded.post(VIEW, json=body, headers=EHR.bearer(VIEW, **claims))
     assert answer.status_code == 200, answer.text
 
@@ -203,6 +228,7 @@ def test_an_address_with_a_doubled_slash_is_the_same(guarded: Client, body: Json
 def test_the_audience_is_the_public_address(
     base: str, path: str, audience: str, right: bool
 ) -> None:
+    """JWT-34."""
     assert is_for(audience, base, path) is right
 
 
@@ -240,12 +266,22 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
 def test_headers_that_are_not_right(guarded: Client, body: Json, header: dict[str, Any]) -> None:
+    """JWT-32, JWT-38."""
     if "b64" in header:
         # PyJWT would sign it as detached; the bytes are made by hand.
         head = b64({"alg": "ES384", "typ": "JWT", "kid": EHR.kid, "crit": ["b64"], "b64": False})
         refused(guarded.post(VIEW, json=body, headers={"Authorization": f"Bearer {head}..AAAA"}))
         return
     refused(guarded.post(VIEW, json=body, headers=EHR.bearer(VIEW, header)))
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", None])
+def test_a_token_says_that_it_is_one_or_says_nothing(
+    guarded: Client, body: Json, typ: str | None
+) -> None:
+    """JWT-32: clients have to say so; that one does not is no danger here."""
+    answer = guarded.post(VIEW, json=body, headers=EHR.bearer(VIEW, {"typ": typ}))
+    assert answer.status_code == 200, answer.text
 
 
 def test_a_key_that_comes_with_the_token_is_not_looked_at(guarded: Client, body: Json) -> None:
@@ -265,6 +301,7 @@ def test_one_clients_key_does_not_sign_for_another(guarded: Client, body: Json) 
 def test_a_public_key_is_no_shared_secret(
     guarded: Client, body: Json, signer: Signer, algorithm: str
 ) -> None:
+    """JWT-36."""
     public = signer.key.public_key()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     signed = (
@@ -281,6 +318,7 @@ def test_a_public_key_is_no_shared_secret(
 def test_the_key_says_the_algorithm_not_the_token(
     guarded: Client, body: Json, algorithm: object
 ) -> None:
+    """JWT-35, JWT-37."""
     claims = b64(EHR.claims(VIEW))
     valid = EHR.token(VIEW).rsplit(".", 1)[1]
     for signature in ("", valid):
@@ -289,7 +327,7 @@ def test_the_key_says_the_algorithm_not_the_token(
 
 
 def test_an_algorithm_that_the_client_may_not_use(guarded: Client, body: Json) -> None:
-    """The key could, but the client was agreed on ES384 and RS384."""
+    """JWT-37: The key could, but the client was agreed on ES384 and RS384."""
     weaker = Signer(RSA.issuer, "RS256", RSA.kid)
     weaker.key = RSA.key
     refused(guarded.post(VIEW, json=body, headers=weaker.bearer(VIEW)))
@@ -358,6 +396,7 @@ def create_app_of(client: Client) -> Any:
 def test_the_log_says_why_and_nothing_of_the_token(
     guarded: Client, body: Json, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """JWT-40, SEC-3."""
     caplog.set_level(logging.DEBUG)
     token = EHR.token(
         VIEW, jti="Sentinel-jti", tenant="Sentinel-tenant", exp=NOW - 90, iat=NOW - 91
@@ -381,6 +420,7 @@ def clock() -> list[float]:
 
 
 def test_keys_are_kept_and_asked_for_again_with_restraint(clock: list[float]) -> None:
+    """JWT-39."""
     with key_server() as published:
         published.document = EHR.jwks()
         keys = KeyServer(published.url, lambda: clock[0])
@@ -473,6 +513,7 @@ def test_what_is_no_key_set(document: Any, status: int, headers: dict[str, str])
 
 
 def test_a_listed_jku_is_called_and_no_other(tmp_path: Path, advisor: Advisor) -> None:
+    """JWT-38."""
     with key_server() as listed, key_server() as unlisted:
         listed.document = unlisted.document = EHR.jwks()
         asked = required(

@@ -95,6 +95,7 @@ def unheard(elsewhere: FhirStub) -> None:
 def test_required_data_that_cannot_be_had_is_412_with_key_and_cause(
     advisor: Advisor, elsewhere: FhirStub, trouble: str, words: str
 ) -> None:
+    """PF-8, FA-11, FA-24."""
     small = limits_for(trouble)
     with ehr(advisor, *LOW, limits=small) as site:
         site_with_trouble(site, elsewhere, "Observation", trouble)
@@ -114,6 +115,7 @@ def test_required_data_that_cannot_be_had_is_412_with_key_and_cause(
 def test_optional_data_that_cannot_be_had_stands_on_the_card_as_not_known(
     advisor: Advisor, elsewhere: FhirStub, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """PF-9, FA-11, FA-24."""
     small = limits_for(trouble)
     with ehr(advisor, *LOW, limits=small) as site, caplog.at_level("DEBUG"):
         site_with_trouble(site, elsewhere, "Procedure", trouble)
@@ -131,6 +133,7 @@ def test_optional_data_that_cannot_be_had_stands_on_the_card_as_not_known(
 def test_all_at_once_still_cost_no_more_than_the_budget(
     advisor: Advisor, elsewhere: FhirStub
 ) -> None:
+    """FA-24."""
     with ehr(advisor, *LOW, limits=BRISK) as site:
         site_with_trouble(site, elsewhere, "*", "drip-headers")
         with pytest.raises(DataUnavailable):
@@ -222,6 +225,7 @@ def test_an_order_of_results_that_the_server_does_not_know_is_left_out(advisor: 
 
 
 def test_searches_are_encoded_and_ask_for_fhir_json(advisor: Advisor) -> None:
+    """FA-3, FA-9."""
     with ehr(advisor, *LOW) as site:
         site.answer(CALL, fhirAuthorization=GRANT)
         for asked in site.stub.asked:
@@ -272,6 +276,7 @@ def test_parameters_that_the_server_ignores_are_no_reason_to_use_anothers_result
 def test_a_prefetched_bundle_of_several_pages_is_followed_with_the_token(
     service: Client, elsewhere: FhirStub
 ) -> None:
+    """PF-24, FA-11."""
     with ehr(service.advisor, *LOW) as site:
         site.stub.token = TOKEN
         request = service.request(*LOW)
@@ -301,6 +306,7 @@ def test_pf_16_pf_14_what_the_ehr_could_not_find_or_not_look_up_is_not_asked_aga
 
 
 def test_a_server_that_is_not_listed_is_never_called(service: Client, elsewhere: FhirStub) -> None:
+    """FA-11, FA-20."""
     with ehr(service.advisor, *LOW) as site:
         for servers in ((), (elsewhere.base,), (f"{site.stub.base}/r4",)):
             site.servers = servers
@@ -379,6 +385,7 @@ def test_an_order_that_is_no_antiresorptive_costs_no_query(service: Client) -> N
 
 
 def test_searches_run_side_by_side(advisor: Advisor) -> None:
+    """PF-39."""
     with ehr(advisor, *LOW) as site:
         site.answer(CALL)
         site.stub.delay_seconds = 0.2

@@ -71,6 +71,7 @@ def test_the_listed_base_in_another_spelling_is_the_same(server: str) -> None:
     ],
 )
 def test_no_trick_makes_another_server_the_listed_one(server: str) -> None:
+    """FA-11."""
     assert AllowedServers([LISTED, "https://127.0.0.1/r4"]).find(server) is None
 
 
@@ -100,6 +101,7 @@ def test_no_trick_makes_another_server_the_listed_one(server: str) -> None:
     ],
 )
 def test_next_pages_lie_at_the_base_or_below_it(url: str, inside: bool) -> None:
+    """FA-11."""
     assert bases.read_base(LISTED).holds(url) is inside
 
 
@@ -131,6 +133,7 @@ def test_next_pages_lie_at_the_base_or_below_it(url: str, inside: bool) -> None:
 def test_names_lead_to_public_addresses_and_to_listed_networks(
     entries: list[str], host: str, address: str, allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """FA-11."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     found = [(family, socket.SOCK_STREAM, 6, "", (address, 443))]
     public = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443))
