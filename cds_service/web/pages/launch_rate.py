@@ -15,7 +15,10 @@ _HOUSEHOLD_BITS = 64
 
 
 class LaunchRate:
-    """Counts the launches of this minute. In memory: a flood is not to be written down either."""
+    """Counts the launches of this minute. In memory: a flood is not to be written down either.
+
+    Our own, for the memory of the library `limits` starts a thread where the application is built.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
