@@ -26,6 +26,7 @@ from cds_service.hooks.card import Link
 from cds_service.hooks.request import decode
 from cds_service.settings import Settings
 from cds_service.web.pages import launch_rate
+from cds_service.web.pages.launched_chart import Opened
 from tests.charts import REFERENCE, Json, fixture
 from tests.conftest import open_settings
 from tests.make_fixtures import FOLDER
@@ -210,6 +211,17 @@ def test_the_token_goes_to_the_fhir_server_and_nowhere_else(
     assert not [word for word in (ACCESS_TOKEN, "code-1", NAME, "Whitcombe") if word in messages]
     stored = b"".join(p.read_bytes() for p in folder.iterdir())
     assert not [word for word in (ACCESS_TOKEN, NAME, "clinician-1") if word.encode() in stored]
+
+
+def test_what_holds_a_secret_does_not_show_it() -> None:
+    """FA-9."""
+    secret = "Sentinel-secret"
+    for value in (
+        smart.Token(access_token=secret, token_type="Bearer", id_token=secret),
+        smart.Asked(secret, secret, secret, "", "", "", "", None),
+        Opened("", "", secret, secret, secret, ""),
+    ):
+        assert secret not in f"{value} {value!r} {[value]}"
 
 
 def test_searches_are_percent_encoded(browser: Browser, ehr: Ehr) -> None:

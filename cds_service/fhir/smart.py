@@ -47,6 +47,9 @@ class Token(msgspec.Struct, frozen=True):
     id_token: str | None = None
     appContext: Any = None
 
+    def __repr__(self) -> str:
+        return "Token(…)"
+
 
 class Asked(msgspec.Struct, frozen=True):
     """What one launch asked for: everything that its answer has to fit."""
@@ -59,6 +62,9 @@ class Asked(msgspec.Struct, frozen=True):
     client_name: str
     token_endpoint: str
     issuer: str | None
+
+    def __repr__(self) -> str:
+        return "Asked(…)"  # who holds state and verifier can end the launch
 
 
 def discover(session: requests.Session, iss: str) -> SmartServer:

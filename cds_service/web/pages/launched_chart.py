@@ -34,6 +34,9 @@ class Opened(msgspec.Struct, frozen=True):
     came_from: str = ""
     """Slug of the situation on the card; empty when it is not known."""
 
+    def __repr__(self) -> str:
+        return "Opened(…)"  # it holds a token
+
 
 def shown(opened: Opened, client: Client, advisor: Advisor, as_of: date) -> dict[str, Any]:
     """What the page shows of it.
