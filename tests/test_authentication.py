@@ -466,6 +466,37 @@ def test_after_a_quiet_night_all_who_come_at_once_are_answered(clock: list[float
         assert published.asked == 2, "one asks, and the others wait for it"
 
 
+def test_a_key_server_that_drips_its_headers_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No single wait is long, so only the whole can be limited; and nobody asks again meanwhile."""
+    monkeypatch.setattr(key_server_module, "_WHOLE_SECONDS", 0.5)
+    monkeypatch.setattr(key_server_module, "PAUSE_SECONDS", 0)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as server:
+        keys = KeyServer(f"http://127.0.0.1:{listening.getsockname()[1]}/jwks.json")
+        server.submit(_dripping, listening, over)
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(KeysUnavailable):
+                keys.find(EHR.kid)
+        assert time.monotonic() - began < 5
+        listening.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+        over.set()
+
+
+def _dripping(listening: socket.socket, over: threading.Event) -> None:
+    """A header without end."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        while not over.wait(0.1):
+            connection.sendall(b"x")
+
+
 def test_the_body_of_a_redirect_is_not_read() -> None:
     """It could be without end."""
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as server:

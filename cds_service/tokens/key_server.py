@@ -4,7 +4,9 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from threading import Lock
+from contextvars import copy_context
+from functools import partial
+from threading import Event, Lock, Thread
 
 import msgspec
 import requests
@@ -44,7 +46,8 @@ class KeyServer:
         self._clock = clock
         self._held: _Held | None = None
         self._tried_at: float | None = None
-        self._fetching = Lock()
+        self._latest: _Fetch | None = None
+        self._lock = Lock()
 
     def find(self, kid: str) -> tuple[Key, ...]:
         """The keys of that id; none when the server has no such key.
@@ -77,14 +80,24 @@ class KeyServer:
 
     def _refresh(self, *, wait: bool) -> None:
         """Fetch unless that was tried just now, or is being done and there are keys to go on with."""
-        if not self._fetching.acquire(timeout=_WHOLE_SECONDS if wait else 0):
-            return
+        with self._lock:
+            fetch = self._latest
+            if fetch is None or fetch.over.is_set():
+                now = self._clock()
+                if self._tried_at is not None and now - self._tried_at < PAUSE_SECONDS:
+                    return
+                self._tried_at = now
+                fetch = self._latest = _Fetch()
+                begin = partial(copy_context().run, self._take, fetch, now)
+                Thread(target=begin, name="keys", daemon=True).start()
+                wait = True
+        if wait:
+            fetch.over.wait(max(0.0, fetch.ends_at - time.monotonic()))
+
+    def _take(self, fetch: "_Fetch", now: float) -> None:
+        """Fetch the keys, in a thread of its own: a server that drips may take as long as it likes."""
         try:
-            now = self._clock()
-            if self._tried_at is not None and now - self._tried_at < PAUSE_SECONDS:
-                return
-            self._tried_at = now
-            self._held = _Held(read_key_set(fetch(self._url)), now)
+            self._held = _Held(read_key_set(fetched(self._url)), now)
         except (
             requests.RequestException,
             HTTPError,  # urllib3's own, for a body that breaks off or is not packed as it says
@@ -94,10 +107,19 @@ class KeyServer:
         ) as error:
             _log.warning("key server failed type=%s", type(error).__name__)
         finally:
-            self._fetching.release()
+            fetch.over.set()
 
 
-def fetch(url: str) -> object:
+class _Fetch:
+    """One fetch under way. As long as it is, there is no other."""
+
+    def __init__(self) -> None:
+        self.over = Event()
+        self.ends_at = time.monotonic() + _WHOLE_SECONDS
+        """Until then somebody may wait for it."""
+
+
+def fetched(url: str) -> object:
     """The JSON at that very address: no redirect, no credentials, little and soon.
 
     Raises RequestException, HTTPError, OSError or ValueError.
