@@ -167,6 +167,10 @@ def test_a_running_service_is_fired_at_and_asks_the_server_itself() -> None:
             ["fire", "--fhir-server", "http://127.0.0.1:1", "--patient", "1", "--save", "no/where"],
             "no/where: cannot be written (No such file or directory)",
         ),
+        (
+            ["fire", "--fhir-server", "http://x", "--patient", "1", "--service", "http://["],
+            "no CDS service answers there",
+        ),
         (["load", "--fhir-server", "x", "README.md"], "--fhir-server is to be"),
         (["load", "--fhir-server", "http://127.0.0.1:1", "README.md"], "not valid JSON"),
         (["load", "--fhir-server", "http://127.0.0.1:1", "nowhere.json"], "cannot be read"),
@@ -262,12 +266,28 @@ def test_a_token_is_not_displaced_by_a_password_of_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password else\n", encoding="ascii")
+    netrc.write_text("machine 127.1 login somebody password else\n", encoding="ascii")
     monkeypatch.setenv("NETRC", str(netrc))
     with answering_anything((200, b"{}")) as (base, told):
-        given = ["--fhir-server", base, "--token", TOKEN, str(PATIENTS / "normal-alp.json")]
+        named = base.replace(
+            "127.0.0.1", "127.1"
+        )  # the same, which does not look like this machine
+        given = ["--fhir-server", named, "--token", TOKEN, str(PATIENTS / "normal-alp.json")]
         run("load", *given)
     assert told == [f"Bearer {TOKEN}"]
+
+
+def test_a_proxy_of_the_machine_is_not_asked_for_what_is_on_it(
+    sandbox: str, ids: dict[str, str]
+) -> None:
+    nowhere = {"http_proxy": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+    for arguments in (
+        ["demo", "--once", "--port", "0"],
+        ["load", "--fhir-server", sandbox, str(PATIENTS / "normal-alp.json")],
+        ["fire", "--fhir-server", sandbox, "--patient", ids["normal-alp"], *DAY],
+    ):
+        result = CliRunner().invoke(main, arguments, env={"COLUMNS": "200", **nowhere})
+        assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def cards(url: str, call: Json) -> Sequence[Card]:
     """The cards for a call. Raises Refusal with what the service said instead."""
     body = msgspec.json.encode(call)
     try:
-        response = plain_calls.post(url, body, _SECONDS, {"Content-Type": "application/json"})
+        response = plain_calls.post(url, body, _SECONDS)
     except requests.RequestException as error:
         raise Refusal(f"{url}: no answer from the service") from error
     if response.status_code != HTTPStatus.OK:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import click
@@ -138,7 +137,7 @@ def _call(hook: str, patient: str, draft: str | None, settings: Settings) -> Jso
 def _service(named: str | None, settings: Settings, base: Base, day: date | None) -> Iterator[str]:
     """The address of the service that was named, or of one of our own that may call `base`."""
     if named is not None:
-        if urlsplit(named).scheme not in ("http", "https"):
+        if not named.startswith(("http://", "https://")):
             raise Refusal("--service is to be the http or https base URL of a service")
         if day is not None:
             raise Refusal("--as-of goes with our own service only: leave out --service")
