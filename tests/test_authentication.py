@@ -21,11 +21,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cds_service.app import create_app
+from cds_service.clients import Client as Site
 from cds_service.guidance import Advisor
 from cds_service.tokens import key_server as key_server_module
 from cds_service.tokens.audience import is_for
 from cds_service.tokens.key_server import KeyServer, KeysUnavailable
 from cds_service.tokens.key_sets import PUBLIC_SANDBOX_KID
+from cds_service.tokens.token_check import TokenCheck
 from tests.charts import REFERENCE, Json
 from tests.conftest import Client
 from tests.hostile import LOW, serving
@@ -541,6 +543,25 @@ def test_what_is_no_key_set(document: Any, status: int, headers: dict[str, str])
         published.document, published.status, published.headers = document, status, headers
         with pytest.raises(KeysUnavailable):
             KeyServer(published.url).find(EHR.kid)
+
+
+def test_while_one_clients_keys_are_at_hand_no_other_server_is_asked_for_readiness(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A probe must not wait for a key server that is down, whichever stands first in the file."""
+    monkeypatch.setattr(key_server_module, "PAUSE_SECONDS", 0)
+    with key_server() as down, key_server() as up:
+        down.status, up.document = 500, EHR.jwks()
+        clients = [
+            Site("down", issuer=OTHER.issuer, jwks_url=down.url),
+            Site("up", issuer=EHR.issuer, jwks_url=up.url),
+        ]
+        for order in (clients, clients[::-1]):
+            tokens = TokenCheck(order, {}, BASE)
+            assert tokens.has_keys()
+            asked = down.asked, up.asked
+            assert tokens.has_keys()
+            assert (down.asked, up.asked) == asked
 
 
 def test_a_listed_jku_is_called_and_no_other(tmp_path: Path, advisor: Advisor) -> None:

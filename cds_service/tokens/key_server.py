@@ -64,11 +64,15 @@ class KeyServer:
             raise KeysUnavailable
         return held.key_set.find(kid)
 
+    def holds_keys(self) -> bool:
+        """Whether there are keys to go on with, without asking for any."""
+        return self._usable() is not None
+
     def has_keys(self) -> bool:
         """Whether there are keys to go on with; fetches them when there are none, with restraint."""
-        if self._usable() is None:
+        if not self.holds_keys():
             self._refresh(wait=False)
-        return self._usable() is not None
+        return self.holds_keys()
 
     def _usable(self) -> _Held | None:
         """What is held, unless it is too old to go on with."""
