@@ -33,7 +33,8 @@ KEYS: Mapping[str, str] = {
     " stands in the list too",
     "cors_origins": "list of origins of web pages that may call as it, such as `https://ehr.example`",
     "smart_links": "`true` puts a link to the timeline on its cards and lets its FHIR servers launch it;"
-    " needs the next one, `fhir_servers` and `CDS_BASE_URL`; default `false`",
+    " needs the next one, `fhir_servers` and `CDS_BASE_URL`. Of clients with one FHIR server, one only;"
+    " default `false`",
     "smart_client_id": "id under which the timeline is registered at its authorization server,"
     " as a public client",
     "frame_ancestors": "list of origins of its own pages that may show the timeline in a frame, such as"
