@@ -44,7 +44,7 @@ def port() -> Iterator[int]:
 def _answers(port: int) -> bool:
     try:
         return requests.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == 200
-    except requests.ConnectionError:
+    except requests.RequestException:  # not there yet, or cut off while it waited for the thread
         return False
 
 
