@@ -9,6 +9,7 @@ from cds_service.drugs import DrugList, Recognised
 from cds_service.fhir import resources as r
 from cds_service.fhir.bundles import UNREADABLE, contained
 from cds_service.fhir.dates import recorded_date
+from cds_service.fhir.once import Once
 from cds_service.fhir.references import Referred
 from cds_service.fhir.statuses import normal
 from cds_service.quantity import writable
@@ -56,6 +57,7 @@ class MedicationReader:
     def __init__(self, drugs: DrugList, medications: Referred[r.Medication]) -> None:
         self._drugs = drugs
         self._medications = medications
+        self._by_concept = Once(self._named)
         self.uses: list[DrugUse] = []
         self.unresolved = 0
         """Medications that were only referred to, without code or name."""
@@ -78,9 +80,11 @@ class MedicationReader:
     def recognise(self, use: r.MedicationUse) -> Recognised | None:
         """The known drug: by any coding, else by a name in the text."""
         concept, reference = drug_of(use)
+        if reference is None:
+            return self._by_concept[concept] if concept else None
         found = self._drugs.by_codes(concept.coding or ()) if concept else None
-        if found is not None or reference is None:
-            return found or self._by_name(concept)
+        if found is not None:
+            return found
         medication = self._resolve(reference, use)
         if medication is None and not reference.display:
             self.unresolved += 1
@@ -92,6 +96,9 @@ class MedicationReader:
             or self._by_name(referred)
             or self._drugs.by_name(reference.display)
         )
+
+    def _named(self, concept: r.CodeableConcept) -> Recognised | None:
+        return self._drugs.by_codes(concept.coding or ()) or self._by_name(concept)
 
     def _by_name(self, concept: r.CodeableConcept | None) -> Recognised | None:
         if concept is None:
@@ -128,7 +135,9 @@ def _said_not_taken(use: r.MedicationUse) -> bool:
 
 def _adherence(use: r.MedicationStatement) -> str | None:
     """R5: `taking`, `not-taking`, `on-hold`, `stopped` or `unknown`, each with finer codes below it."""
-    concept = use.adherence.code if use.adherence else None
+    if use.adherence is None:
+        return None
+    concept = use.adherence.code
     codes = [normal(c.code) or "" for c in (concept.coding if concept else None) or ()]
     known = ("not-taking", "taking", "on-hold", "stopped", "unknown")
     return next((k for k in known for code in codes if code.startswith(k)), None)

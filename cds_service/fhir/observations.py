@@ -1,7 +1,6 @@
 """Observations read as laboratory results, pregnancy facts and ALPL results."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import msgspec
 
@@ -12,6 +11,7 @@ from cds_service.fhir.dates import recorded_date
 from cds_service.fhir.genes import gene_result
 from cds_service.fhir.late_results import Found, LateResults, taken_on
 from cds_service.fhir.measured import FINAL, Measured
+from cds_service.fhir.once import Once
 from cds_service.fhir.references import FHIR_ID, Referred
 from cds_service.fhir.statuses import normal
 from cds_service.fhir.tubes import spoiling_additive
@@ -68,6 +68,7 @@ class ObservationReader:
         self._units = units
         self._born = patient.born
         self._specimens = specimens
+        self._kinds = Once(self._kind)
         self.results = LateResults(self._result)
         self.genes: list[GeneResult] = []
         self.pregnancies: list[PregnancyStatus] = []
@@ -82,13 +83,25 @@ class ObservationReader:
     def read(self, observation: r.Observation) -> None:
         """Add the facts of one Observation."""
         code = observation.code
-        concepts = self._terminology.of(code.coding) if code else ()
-        if concepts and not self._laboratory(observation, observation, concepts):
-            self._other_fact(observation, concepts)
+        if code is not None and code.coding:
+            kind = self._kinds[code.coding]
+            if kind.is_laboratory:
+                self._add(kind, observation, observation)
+            elif kind.concepts:
+                self._other_fact(observation, kind.concepts)
         for component in observation.component or ():
-            found = self._concepts(component.code)
-            if found:
-                self._laboratory(observation, component, found)
+            if component.code is not None and component.code.coding:
+                self._add(self._kinds[component.code.coding], observation, component)
+
+    def _kind(self, codings: tuple[r.BareCoding, ...]) -> "_Kind":
+        return _kind(self._terminology.of(codings))
+
+    def _add(self, kind: "_Kind", observation: r.Observation, place: Measured) -> None:
+        if kind.is_alp_like:
+            self.alp_seen += 1
+            self.not_total_alp += kind.is_fraction
+        if kind.result is not None and normal(observation.status) not in _NEVER_HAPPENED:
+            self.results.add(kind.result, (observation, place))
 
     def _other_fact(self, observation: r.Observation, concepts: tuple[str, ...]) -> None:
         if normal(observation.status) not in FINAL:
@@ -106,22 +119,6 @@ class ObservationReader:
 
     def _concepts(self, code: r.BareConcept | None) -> tuple[str, ...]:
         return self._terminology.of(code.coding) if code else ()
-
-    def _laboratory(
-        self,
-        observation: r.Observation,
-        place: Measured,
-        concepts: tuple[str, ...],
-    ) -> bool:
-        kind = _kind(concepts)
-        if kind.alp_like:
-            self.alp_seen += 1
-            self.not_total_alp += kind.fraction
-        if kind.result is None:
-            return kind.fraction
-        if normal(observation.status) not in _NEVER_HAPPENED:
-            self.results.add(kind.result, (observation, place))
-        return True
 
     def _result(self, found: Found, concept: str) -> LabResult | None:
         """One result; None, and named as unread, when its value is not what FHIR says."""
@@ -171,20 +168,23 @@ class ObservationReader:
 class _Kind(msgspec.Struct, frozen=True):
     """What a result is by the concepts of its code."""
 
+    concepts: tuple[str, ...]
     result: str | None
-    alp_like: bool
-    fraction: bool
+    is_alp_like: bool
+    is_fraction: bool
     """A part of ALP, which stays one even when a total-ALP code stands beside it."""
+    is_laboratory: bool
 
 
-@lru_cache(maxsize=1024)
 def _kind(concepts: tuple[str, ...]) -> _Kind:
     fraction = NOT_TOTAL_ALP in concepts and "alp-bone-specific" not in concepts
-    result = next((c for c in concepts if c in _RESULTS), None)
+    result = None if fraction else next((c for c in concepts if c in _RESULTS), None)
     return _Kind(
-        result=None if fraction else result,
-        alp_like=ALP in concepts or NOT_TOTAL_ALP in concepts,
-        fraction=fraction,
+        concepts=concepts,
+        result=result,
+        is_alp_like=ALP in concepts or NOT_TOTAL_ALP in concepts,
+        is_fraction=fraction,
+        is_laboratory=fraction or result is not None,
     )
 
 
