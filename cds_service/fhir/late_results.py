@@ -1,7 +1,7 @@
 """Laboratory results that are read when a rule asks for them, and not before."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from operator import itemgetter
 
@@ -23,9 +23,9 @@ class LateResults(Results):
         self._found: dict[str, list[Found]] = defaultdict(list)
         self._series: dict[str, _Series] = {}
 
-    def add(self, concept: str, found: Found) -> None:
-        """Keep a result for later."""
-        self._found[concept].append(found)
+    def add(self, concept: str, found: Iterable[Found]) -> None:
+        """Keep results of one kind for later."""
+        self._found[concept].extend(found)
 
     def newest_first(self, concept: str) -> Iterator[LabResult]:
         """The results of one kind, each read as the rule comes to it."""

@@ -64,6 +64,9 @@ class MedicationReader:
 
     def read(self, use: r.MedicationUse) -> None:
         """Add the dose or period of one resource, when it is of a known drug that was taken."""
+        concept, reference = drug_of(use)
+        if reference is None and self._by_concept[concept] is None:
+            return  # most drugs are none of ours: the quickest question comes first
         if normal(use.status) in _NOT_TAKEN or _said_not_taken(use):
             return
         drug = self.recognise(use)
@@ -81,7 +84,7 @@ class MedicationReader:
         """The known drug: by any coding, else by a name in the text."""
         concept, reference = drug_of(use)
         if reference is None:
-            return self._by_concept[concept] if concept else None
+            return self._by_concept[concept]
         found = self._drugs.by_codes(concept.coding or ()) if concept else None
         if found is not None:
             return found
@@ -97,7 +100,9 @@ class MedicationReader:
             or self._drugs.by_name(reference.display)
         )
 
-    def _named(self, concept: r.CodeableConcept) -> Recognised | None:
+    def _named(self, concept: r.CodeableConcept | None) -> Recognised | None:
+        if concept is None:
+            return None
         return self._drugs.by_codes(concept.coding or ()) or self._by_name(concept)
 
     def _by_name(self, concept: r.CodeableConcept | None) -> Recognised | None:

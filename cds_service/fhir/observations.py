@@ -1,6 +1,8 @@
 """Observations read as laboratory results, pregnancy facts and ALPL results."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -10,7 +12,7 @@ from cds_service.fhir.bundles import UNREADABLE
 from cds_service.fhir.dates import recorded_date
 from cds_service.fhir.genes import gene_result
 from cds_service.fhir.late_results import Found, LateResults, taken_on
-from cds_service.fhir.measured import FINAL, Measured
+from cds_service.fhir.measured import FINAL
 from cds_service.fhir.once import Once
 from cds_service.fhir.references import FHIR_ID, Referred
 from cds_service.fhir.statuses import normal
@@ -68,7 +70,8 @@ class ObservationReader:
         self._units = units
         self._born = patient.born
         self._specimens = specimens
-        self._kinds = Once(self._kind)
+        self._by_kind: defaultdict[_Kind, list[Found]] = defaultdict(list)
+        self._by_code = Once(self._those_of_its_kind)
         self.results = LateResults(self._result)
         self.genes: list[GeneResult] = []
         self.pregnancies: list[PregnancyStatus] = []
@@ -76,32 +79,34 @@ class ObservationReader:
         self.not_total_alp = 0
         self.alp_seen = 0
 
+    def add(self, observation: r.Observation) -> None:
+        """Put an Observation, and each of its components, among those of its kind."""
+        code = observation.code
+        if code is not None and code.coding:
+            self._by_code[code.coding].append((observation, observation))
+        for component in observation.component or ():
+            if component.code is not None and component.code.coding:
+                self._by_code[component.code.coding].append((observation, component))
+
+    def read(self) -> None:
+        """Read what was added; but results are read when a rule asks for them."""
+        for kind, found in self._by_kind.items():
+            if kind.is_alp_like:
+                self.alp_seen += len(found)
+            if kind.is_fraction:
+                self.not_total_alp += len(found)
+            elif kind.result is not None:
+                self.results.add(kind.result, found)
+        for observation, place in self._by_kind.get(_OTHER, ()):
+            if place is observation:
+                self._other_fact(observation, self._concepts(observation.code))
+
     def alp(self) -> Sequence[LabResult]:
         """Every total ALP."""
         return list(self.results.newest_first(ALP))
 
-    def read(self, observation: r.Observation) -> None:
-        """Add the facts of one Observation."""
-        code = observation.code
-        if code is not None and code.coding:
-            kind = self._kinds[code.coding]
-            if kind.is_laboratory:
-                self._add(kind, observation, observation)
-            elif kind.concepts:
-                self._other_fact(observation, kind.concepts)
-        for component in observation.component or ():
-            if component.code is not None and component.code.coding:
-                self._add(self._kinds[component.code.coding], observation, component)
-
-    def _kind(self, codings: tuple[r.BareCoding, ...]) -> "_Kind":
-        return _kind(self._terminology.of(codings))
-
-    def _add(self, kind: "_Kind", observation: r.Observation, place: Measured) -> None:
-        if kind.is_alp_like:
-            self.alp_seen += 1
-            self.not_total_alp += kind.is_fraction
-        if kind.result is not None and normal(observation.status) not in _NEVER_HAPPENED:
-            self.results.add(kind.result, (observation, place))
+    def _those_of_its_kind(self, codings: tuple[r.BareCoding, ...]) -> list[Found]:
+        return self._by_kind[_kind(self._terminology.of(codings))]
 
     def _other_fact(self, observation: r.Observation, concepts: tuple[str, ...]) -> None:
         if normal(observation.status) not in FINAL:
@@ -123,6 +128,8 @@ class ObservationReader:
     def _result(self, found: Found, concept: str) -> LabResult | None:
         """One result; None, and named as unread, when its value is not what FHIR says."""
         observation, place = found
+        if normal(observation.status) in _NEVER_HAPPENED:
+            return None
         units = self._units.get(concept)
         taken, taken_at = taken_on(observation)
         problem: str | None = None
@@ -166,25 +173,27 @@ class ObservationReader:
 
 
 class _Kind(msgspec.Struct, frozen=True):
-    """What a result is by the concepts of its code."""
+    """What an Observation or a component is by the concepts of its code."""
 
-    concepts: tuple[str, ...]
-    result: str | None
-    is_alp_like: bool
-    is_fraction: bool
+    result: str | None = None
+    is_alp_like: bool = False
+    is_fraction: bool = False
     """A part of ALP, which stays one even when a total-ALP code stands beside it."""
-    is_laboratory: bool
+    is_known: bool = True
 
 
+_OTHER = _Kind()
+"""A fact that is no measured value, such as a pregnancy or an ALPL result."""
+
+
+@lru_cache(maxsize=1024)
 def _kind(concepts: tuple[str, ...]) -> _Kind:
     fraction = NOT_TOTAL_ALP in concepts and "alp-bone-specific" not in concepts
-    result = None if fraction else next((c for c in concepts if c in _RESULTS), None)
     return _Kind(
-        concepts=concepts,
-        result=result,
+        result=None if fraction else next((c for c in concepts if c in _RESULTS), None),
         is_alp_like=ALP in concepts or NOT_TOTAL_ALP in concepts,
         is_fraction=fraction,
-        is_laboratory=fraction or result is not None,
+        is_known=bool(concepts),
     )
 
 

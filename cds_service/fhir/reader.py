@@ -56,7 +56,7 @@ def read_record(
     drugs = MedicationReader(aids.drugs, medications)
     rest = chart.ChartReader(aids.terminology, aids.drugs, aids.order_system)
     readers: dict[type, Callable[..., None]] = {
-        r.Observation: observations.read,
+        r.Observation: observations.add,
         r.MedicationStatement: drugs.read,
         r.MedicationRequest: drugs.read,
         r.MedicationAdministration: drugs.read,
@@ -72,6 +72,7 @@ def read_record(
             specimens.add(resource, entry.fullUrl)
         else:
             readers[type(resource)](resource)
+    observations.read()
     missing = list(unknown)
     if drugs.unresolved:
         noun = "entry" if drugs.unresolved == 1 else "entries"
