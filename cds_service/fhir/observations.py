@@ -2,9 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-
-import msgspec
+from decimal import Decimal
 
 from cds_service.fhir import measured
 from cds_service.fhir import resources as r
@@ -12,9 +10,10 @@ from cds_service.fhir.bundles import UNREADABLE
 from cds_service.fhir.dates import recorded_date
 from cds_service.fhir.genes import gene_result
 from cds_service.fhir.late_results import Found, LateResults, taken_on
-from cds_service.fhir.measured import FINAL
+from cds_service.fhir.measured import FINAL, Limits, Measured
 from cds_service.fhir.once import Once
 from cds_service.fhir.references import FHIR_ID, Referred
+from cds_service.fhir.result_kinds import ALP, OTHER, Kind, kind_of
 from cds_service.fhir.statuses import normal
 from cds_service.fhir.tubes import spoiling_additive
 from cds_service.quantity import Quantity, UnitConflict, Units
@@ -24,33 +23,14 @@ from cds_service.record import (
     LabResult,
     Patient,
     PregnancyStatus,
+    RecordedDate,
     Unread,
 )
 from cds_service.terminology import Terminology
 
-ALP = "alp-total"
-NOT_TOTAL_ALP = "alp-not-total"
-RESULTS = frozenset(
-    [
-        "alp-bone-specific",
-        "plp",
-        "pea-urine",
-        "calcium-total",
-        "potassium",
-        "phosphate",
-        "magnesium",
-        "zinc",
-        "vitamin-b12",
-        "tsh",
-        "pth",
-        "ggt",
-        "bilirubin",
-        "alt",
-        "ast",
-    ]
-)
-_RESULTS = RESULTS | {ALP}
 _NEVER_HAPPENED = frozenset({"entered-in-error", "cancelled"})
+_Printed = tuple[str, bytes, str | None, Decimal | None]
+"""Kind of result, its reference ranges as they came, unit and factor of its value."""
 
 
 class ObservationReader:
@@ -70,8 +50,9 @@ class ObservationReader:
         self._units = units
         self._born = patient.born
         self._specimens = specimens
-        self._by_kind: defaultdict[_Kind, list[Found]] = defaultdict(list)
+        self._by_kind: defaultdict[Kind, list[Found]] = defaultdict(list)
         self._by_code = Once(self._those_of_its_kind)
+        self._known_limits: dict[_Printed, Limits] = {}
         self.results = LateResults(self._result)
         self.genes: list[GeneResult] = []
         self.pregnancies: list[PregnancyStatus] = []
@@ -97,7 +78,7 @@ class ObservationReader:
                 self.not_total_alp += len(found)
             elif kind.result is not None:
                 self.results.add(kind.result, found)
-        for observation, place in self._by_kind.get(_OTHER, ()):
+        for observation, place in self._by_kind.get(OTHER, ()):
             if place is observation:
                 self._other_fact(observation, self._concepts(observation.code))
 
@@ -106,7 +87,7 @@ class ObservationReader:
         return list(self.results.newest_first(ALP))
 
     def _those_of_its_kind(self, codings: tuple[r.BareCoding, ...]) -> list[Found]:
-        return self._by_kind[_kind(self._terminology.of(codings))]
+        return self._by_kind[kind_of(self._terminology.of(codings))]
 
     def _other_fact(self, observation: r.Observation, concepts: tuple[str, ...]) -> None:
         if normal(observation.status) not in FINAL:
@@ -136,14 +117,13 @@ class ObservationReader:
         quantity: Quantity | None = None
         try:
             quantity = measured.read_quantity(place, units)
-            ranges = measured.read_ranges(place)
+            low, high = self._limits(place, quantity, concept, taken)
         except UnitConflict:
-            problem, ranges = "its unit and its unit code disagree", ()
+            problem, low, high = "its unit and its unit code disagree", None, None
         except UNREADABLE:
             name = f"{concept} {_reference(observation) or 'Observation'}"
             self._unread.append(Unread(name, "its value or range is not as FHIR has it"))
             return None
-        low, high = measured.limits(ranges, quantity, units, self._born, taken)
         if problem is None:
             problem = measured.problem(observation, quantity, taken, units, low, high)
         if place.dataAbsentReason is not None:
@@ -163,6 +143,25 @@ class ObservationReader:
             encounter=during.reference if during else None,
         )
 
+    def _limits(
+        self,
+        place: Measured,
+        quantity: Quantity | None,
+        concept: str,
+        taken: RecordedDate | None,
+    ) -> Limits:
+        """The limits of a result. A laboratory prints the same ones with every result of a kind."""
+        unit, factor = (quantity.unit, quantity.factor) if quantity else (None, None)
+        printed = (concept, bytes(place.referenceRange), unit, factor)
+        known = self._known_limits.get(printed)
+        if known is not None:
+            return known
+        ranges = measured.read_ranges(place)
+        found = measured.limits(ranges, quantity, self._units.get(concept), self._born, taken)
+        if not any(given.age for given in ranges):
+            self._known_limits[printed] = found
+        return found
+
     def _pregnancy_status(self, observation: r.Observation) -> None:
         answers = self._concepts(observation.valueCodeableConcept)
         recorded = taken_on(observation)[0]
@@ -170,31 +169,6 @@ class ObservationReader:
             self.pregnancies.append(PregnancyStatus(True, recorded))
         elif "answer-not-pregnant" in answers:
             self.pregnancies.append(PregnancyStatus(False, recorded))
-
-
-class _Kind(msgspec.Struct, frozen=True):
-    """What an Observation or a component is by the concepts of its code."""
-
-    result: str | None = None
-    is_alp_like: bool = False
-    is_fraction: bool = False
-    """A part of ALP, which stays one even when a total-ALP code stands beside it."""
-    is_known: bool = True
-
-
-_OTHER = _Kind()
-"""A fact that is no measured value, such as a pregnancy or an ALPL result."""
-
-
-@lru_cache(maxsize=1024)
-def _kind(concepts: tuple[str, ...]) -> _Kind:
-    fraction = NOT_TOTAL_ALP in concepts and "alp-bone-specific" not in concepts
-    return _Kind(
-        result=None if fraction else next((c for c in concepts if c in _RESULTS), None),
-        is_alp_like=ALP in concepts or NOT_TOTAL_ALP in concepts,
-        is_fraction=fraction,
-        is_known=bool(concepts),
-    )
 
 
 def _reference(observation: r.Observation) -> str | None:
