@@ -54,9 +54,6 @@ class Decoded(msgspec.Struct, frozen=True):
     """Number of results that the server says there are."""
 
 
-_NOTHING_FOUND = Decoded()
-
-
 class NotFhir(ValueError):
     """The value is not a FHIR resource at all."""
 
@@ -76,8 +73,6 @@ def decode(value: FhirValue, key: str) -> Decoded:
 
 def _well_formed(value: AnyResource | Bundle | None) -> Decoded:
     if isinstance(value, Bundle):
-        if not (value.entry or value.link or value.total):
-            return _NOTHING_FOUND
         return _bundle(value.entry or (), value.link or (), (), total=value.total)
     if isinstance(value, OperationOutcome):
         return Decoded(outcome=True)  # instead of results it means failure, however mildly put

@@ -83,8 +83,11 @@ class ObservationReader:
                 self._other_fact(observation, self._concepts(observation.code))
 
     def alp(self) -> Sequence[LabResult]:
-        """Every total ALP."""
-        return list(self.results.newest_first(ALP))
+        """Every total ALP, once."""
+        found = list(self.results.newest_first(ALP))
+        # Under different ids nothing is the same; only otherwise it is worth comparing every part.
+        alike = len({result.reference for result in found}) < len(found)
+        return tuple(dict.fromkeys(found) if alike else found)
 
     def _those_of_its_kind(self, codings: tuple[r.BareCoding, ...]) -> list[Found]:
         return self._by_kind[kind_of(self._terminology.of(codings))]

@@ -50,6 +50,8 @@ class Value(msgspec.Struct, frozen=True):
 
 
 Values = Mapping[str, Value]
+_NONE = Value("none")
+_EMPTY = Value("satisfied")
 
 
 def prefetched(prefetch: Mapping[str, r.FhirValue]) -> dict[str, Value]:
@@ -120,7 +122,9 @@ def _value(key: str, prefetch: Mapping[str, r.FhirValue]) -> Value:
         return Value("omitted", cause="was not sent")
     value = prefetch[key]
     if value is None or (isinstance(value, msgspec.Raw) and bytes(value) == b"null"):
-        return Value("none")
+        return _NONE
+    if isinstance(value, r.Bundle) and not (value.entry or value.link or value.total):
+        return _EMPTY
     try:
         return judged(decode(value, key), key)
     except NotFhir as error:

@@ -79,7 +79,7 @@ def read_record(
         missing.append(f"the drug of {drugs.unresolved} medication {noun} (only referred to)")
     return PatientRecord(
         patient=person,
-        alp=_once(observations.alp()),
+        alp=observations.alp(),
         results=observations.results,
         genes=_once(observations.genes),
         drugs=_once([*drugs.uses, *rest.drug_uses]),
