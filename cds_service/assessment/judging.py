@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from cds_service import words
 from cds_service.assessment.exposure import Window
 from cds_service.assessment.limits import Limit, NoLimit, limit_as_printed, limit_for
+from cds_service.assessment.once import once
 from cds_service.assessment.pregnancy import Pregnancy
 from cds_service.assessment.spans import Spans
 from cds_service.assessment.specimen import Contamination, Suspicion, contamination, suspicion
@@ -72,16 +72,16 @@ class Judge:
         self._policy = policy
         self._as_of = as_of
 
-    @cached_property
+    @once
     def _acute(self) -> Spans:
         periods = acute_periods(self._record, self._policy, self._as_of)
         return Spans((begun - _DAY, ended) for begun, ended in periods)
 
-    @cached_property
+    @once
     def _acute_encounters(self) -> frozenset[str]:
         return frozenset(s.reference for s in self._record.stays if s.reference)
 
-    @cached_property
+    @once
     def _signs(self) -> Contamination | None:
         return contamination(self._record.results, self._policy)
 
