@@ -11,7 +11,7 @@ from cds_service.assessment.once import once
 from cds_service.assessment.workup import WorkUp, against, reversible_result
 from cds_service.drugs import Drug
 from cds_service.policy import Policy
-from cds_service.record import Diagnosis, DrugUse, LabResult, PatientRecord
+from cds_service.record import Diagnosis, DrugUse, LabResult, PatientRecord, RecordedDate
 
 FEMUR = "atypical-femoral-fracture"
 METATARSAL = "metatarsal-stress-fracture"
@@ -116,12 +116,12 @@ class Context:
 
         A session for an acute injury years ago says nothing of today.
         """
-        since = months_after(self.as_of, -self.policy.look_back.haemodialysis_months)
+        if self.active("haemodialysis"):
+            return True
         days = [
             p.ended or p.performed for p in self.record.procedures if p.concept == "haemodialysis"
         ]
-        recent = any(day is not None and day.last >= since for day in days)
-        return recent or bool(self.active("haemodialysis"))
+        return self._any_since(days, self.policy.look_back.haemodialysis_months)
 
     @once
     def kidney(self) -> Sequence[str]:
@@ -158,23 +158,25 @@ class Context:
     @once
     def palliative(self) -> bool:
         """Palliative or hospice care, recorded lately."""
-        since = months_after(self.as_of, -self.policy.look_back.palliative_months)
         record = self.record
         days = [d.onset for d in self.active("palliative-care")]
+        if None in days:
+            return True
         days += [
             p.ended or p.performed for p in record.procedures if p.concept == "palliative-care"
         ]
-        dated = [d for d in days if d is not None and d.first <= self.as_of]
-        dated += [
-            o.authored
-            for o in record.orders
-            if "palliative-care" in o.concepts
-            and not o.is_draft
-            and o.authored is not None
-            and o.authored.first <= self.as_of
+        days += [
+            o.authored for o in record.orders if "palliative-care" in o.concepts and not o.is_draft
         ]
-        undated = any(d.onset is None for d in self.active("palliative-care"))
-        return undated or any(day.last >= since for day in dated)
+        known = [d for d in days if d is not None and d.first <= self.as_of]
+        return self._any_since(known, self.policy.look_back.palliative_months)
+
+    def _any_since(self, days: Sequence[RecordedDate | None], months: int) -> bool:
+        """Whether any of these days may lie within the last months."""
+        if not days:
+            return False
+        since = months_after(self.as_of, -months)
+        return any(day is not None and day.last >= since for day in days)
 
 
 def hypophosphatasia_known(context: Context, workup: WorkUp) -> bool:

@@ -73,7 +73,9 @@ class Judge:
         self._as_of = as_of
 
     @once
-    def _acute(self) -> Spans:
+    def _acute(self) -> Spans | None:
+        if not (self._record.stays or self._record.procedures):
+            return None
         periods = acute_periods(self._record, self._policy, self._as_of)
         return Spans((begun - _DAY, ended) for begun, ended in periods)
 
@@ -133,7 +135,9 @@ class Judge:
             return "asfotase alfa"
         if suspect is not None:
             return "suspect specimen"
-        if result.encounter in self._acute_encounters or self._acute.holds(day):
+        if self._acute is not None and (
+            result.encounter in self._acute_encounters or self._acute.holds(day)
+        ):
             return "acute illness"
         return None
 

@@ -74,8 +74,8 @@ class WorkUp:
     @once
     def alpl(self) -> GeneResult | None:
         """The weightiest ALPL result: pathogenic before likely pathogenic before uncertain."""
-        genes = sorted(self.record.genes, key=lambda g: _GENE_RANK.index(g.classification))
-        return genes[0] if genes else None
+        genes = self.record.genes
+        return min(genes, key=lambda g: _GENE_RANK.index(g.classification), default=None)
 
     @property
     def plp_raised(self) -> bool:
