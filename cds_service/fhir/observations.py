@@ -1,7 +1,7 @@
 """Observations read as laboratory results, pregnancy facts and ALPL results."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from cds_service.fhir import measured
@@ -60,17 +60,9 @@ class ObservationReader:
         self.not_total_alp = 0
         self.alp_seen = 0
 
-    def add(self, observation: r.Observation) -> None:
-        """Put an Observation, and each of its components, among those of its kind."""
-        code = observation.code
-        if code is not None and code.coding:
-            self._by_code[code.coding].append((observation, observation))
-        for component in observation.component or ():
-            if component.code is not None and component.code.coding:
-                self._by_code[component.code.coding].append((observation, component))
-
-    def read(self) -> None:
-        """Read what was added; but results are read when a rule asks for them."""
+    def read(self, observations: Iterable[r.Observation]) -> None:
+        """Add the facts of these Observations; but results are read when a rule asks for them."""
+        self._sort(observations)
         for kind, found in self._by_kind.items():
             if kind.is_alp_like:
                 self.alp_seen += len(found)
@@ -88,6 +80,17 @@ class ObservationReader:
         # Under different ids nothing is the same; only otherwise it is worth comparing every part.
         alike = len({result.reference for result in found}) < len(found)
         return tuple(dict.fromkeys(found) if alike else found)
+
+    def _sort(self, observations: Iterable[r.Observation]) -> None:
+        """Put each Observation, and each of its components, among those of its kind."""
+        by_code = self._by_code
+        for observation in observations:
+            code = observation.code
+            if code is not None and code.coding:
+                by_code[code.coding].append((observation, observation))
+            for component in observation.component or ():
+                if component.code is not None and component.code.coding:
+                    by_code[component.code.coding].append((observation, component))
 
     def _those_of_its_kind(self, codings: tuple[r.BareCoding, ...]) -> list[Found]:
         return self._by_kind[kind_of(self._terminology.of(codings))]

@@ -113,7 +113,7 @@ def collect(
 def _patient(value: Value, patient_id: str) -> r.Patient:
     for entry in value.decoded.entries:
         if isinstance(entry.resource, r.Patient):
-            return msgspec.structs.replace(entry.resource, id=patient_id)
+            return entry.resource
     return r.Patient(id=patient_id)  # needless: no row looks at anything of this call
 
 

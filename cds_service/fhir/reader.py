@@ -55,8 +55,9 @@ def read_record(
     observations = ObservationReader(aids.terminology, aids.units, person, specimens, named)
     drugs = MedicationReader(aids.drugs, medications)
     rest = chart.ChartReader(aids.terminology, aids.drugs, aids.order_system)
+    observed: list[r.Observation] = []
     readers: dict[type, Callable[..., None]] = {
-        r.Observation: observations.add,
+        r.Observation: observed.append,
         r.MedicationStatement: drugs.read,
         r.MedicationRequest: drugs.read,
         r.MedicationAdministration: drugs.read,
@@ -72,7 +73,7 @@ def read_record(
             specimens.add(resource, entry.fullUrl)
         else:
             readers[type(resource)](resource)
-    observations.read()
+    observations.read(observed)
     missing = list(unknown)
     if drugs.unresolved:
         noun = "entry" if drugs.unresolved == 1 else "entries"
