@@ -32,6 +32,8 @@ class Row(msgspec.Struct, frozen=True):
     hooks: frozenset[str]
     kind: Kind
     holds: Callable[[Assessment], Verdict]
+    of_a_recent_low: bool = False
+    """It cannot hold without one."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -79,6 +81,8 @@ def decide(
     assessment = Assessment(record, call, policy, drugs)
     outcome = _Outcome(assessment, explain)
     mine = [row for row in rows if call.hook in row.hooks]
+    if assessment.recent_low is None and not explain:
+        mine = [row for row in mine if not row.of_a_recent_low]
     for row in mine:
         switch = policy.situations.get(row.slug, "on")
         if switch == "off" and not explain:
