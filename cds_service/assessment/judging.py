@@ -24,7 +24,7 @@ _CLOCK_TOLERANCE = timedelta(days=1)
 _DAY = timedelta(days=1)
 
 
-class AlpValue(msgspec.Struct, frozen=True):
+class AlpValue(msgspec.Struct, frozen=True, gc=False):
     """One ALP result, judged. It counts when it has a verdict and no exclusion."""
 
     result: LabResult

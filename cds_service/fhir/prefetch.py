@@ -21,7 +21,7 @@ from cds_service.record import Unread
 State = Literal["satisfied", "none", "failed", "omitted", "needless"]
 
 
-class Prefetched(msgspec.Struct, frozen=True):
+class Prefetched(msgspec.Struct, frozen=True, gc=False):
     """The data of one call, and what was missing from it."""
 
     patient: r.Patient
@@ -37,7 +37,7 @@ class Prefetched(msgspec.Struct, frozen=True):
         return len(self.alp)
 
 
-class Value(msgspec.Struct, frozen=True):
+class Value(msgspec.Struct, frozen=True, gc=False):
     """What is known under one key."""
 
     state: State

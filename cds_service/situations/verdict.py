@@ -12,7 +12,7 @@ from cds_service.assessment.judging import AlpValue
 Level = Literal["usual", "raised", "lowered"]
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The answer of one predicate."""
 
     holds: bool
