@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from cds_service.drugs import DrugList
 from cds_service.fhir import resources as r
@@ -88,7 +89,7 @@ class ChartReader:
         self._terminology = terminology
         self._drugs = drugs
         self._order_system = order_system
-        self._found = Once(self._concepts)
+        self._found = Once(partial(_concepts, terminology))
         self.diagnoses: list[Diagnosis] = []
         self.procedures: list[Procedure] = []
         self.stays: list[Stay] = []
@@ -195,14 +196,6 @@ class ChartReader:
             )
         )
 
-    def _concepts(self, code: r.CodeableConcept | None) -> Sequence[tuple[str, str]]:
-        """Each concept of a code, with the first coding that stands for it."""
-        found: dict[str, str] = {}
-        for coding in (code.coding if code else None) or ():
-            for concept in self._terminology.concepts(coding.system, coding.code):
-                found.setdefault(concept, coding.code or "")
-        return tuple(found.items())
-
 
 def patient(resource: r.Patient) -> Patient:
     """Sex, birth date and whether the patient lives."""
@@ -239,3 +232,14 @@ def _says_recurrent(code: r.CodeableConcept | None) -> bool:
         return False
     texts = [code.text, *(c.display for c in code.coding or ())]
     return any(_RECURRENT.search(t) for t in texts if t)
+
+
+def _concepts(
+    terminology: Terminology, code: r.CodeableConcept | None
+) -> Sequence[tuple[str, str]]:
+    """Each concept of a code, with the first coding that stands for it."""
+    found: dict[str, str] = {}
+    for coding in (code.coding if code else None) or ():
+        for concept in terminology.concepts(coding.system, coding.code):
+            found.setdefault(concept, coding.code or "")
+    return tuple(found.items())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 
@@ -57,7 +58,7 @@ class MedicationReader:
     def __init__(self, drugs: DrugList, medications: Referred[r.Medication]) -> None:
         self._drugs = drugs
         self._medications = medications
-        self._by_concept = Once(self._named)
+        self._by_concept = Once(partial(_named, drugs))
         self.uses: list[DrugUse] = []
         self.unresolved = 0
         """Medications that were only referred to, without code or name."""
@@ -95,27 +96,10 @@ class MedicationReader:
         found = self._drugs.by_codes(referred.coding or ()) if referred else None
         return (
             found
-            or self._by_name(concept)
-            or self._by_name(referred)
+            or _by_name(self._drugs, concept)
+            or _by_name(self._drugs, referred)
             or self._drugs.by_name(reference.display)
         )
-
-    def _named(self, concept: r.CodeableConcept | None) -> Recognised | None:
-        if concept is None:
-            return None
-        return self._drugs.by_codes(concept.coding or ()) or self._by_name(concept)
-
-    def _by_name(self, concept: r.CodeableConcept | None) -> Recognised | None:
-        if concept is None:
-            return None
-        codings = concept.coding or ()
-        # Beside a code of a known system, which is not one of ours, a text may mention another drug.
-        coded = not DRUG_SYSTEMS.isdisjoint([c.system for c in codings])
-        for text in (concept.text, *[c.display for c in codings]):
-            found = self._drugs.by_name(text, at_start=coded) if text else None
-            if found is not None:
-                return found
-        return None
 
     def _resolve(self, reference: r.Reference, use: r.MedicationUse) -> r.Medication | None:
         target = reference.reference or ""
@@ -123,6 +107,24 @@ class MedicationReader:
             inside = (c for c in contained(use.contained) if c.id == target[1:])
             return next((c for c in inside if isinstance(c, r.Medication)), None)
         return self._medications.get(target)
+
+
+def _named(drugs: DrugList, concept: r.CodeableConcept | None) -> Recognised | None:
+    codings = (concept.coding if concept else None) or ()
+    return drugs.by_codes(codings) or _by_name(drugs, concept)
+
+
+def _by_name(drugs: DrugList, concept: r.CodeableConcept | None) -> Recognised | None:
+    if concept is None:
+        return None
+    codings = concept.coding or ()
+    # Beside a code of a known system, which is not one of ours, a text may mention another drug.
+    coded = not DRUG_SYSTEMS.isdisjoint([c.system for c in codings])
+    for text in dict.fromkeys((concept.text, *[c.display for c in codings])):
+        found = drugs.by_name(text, at_start=coded) if text else None
+        if found is not None:
+            return found
+    return None
 
 
 def _said_not_taken(use: r.MedicationUse) -> bool:

@@ -50,36 +50,33 @@ class ObservationReader:
         self._units = units
         self._born = patient.born
         self._specimens = specimens
-        self._by_kind: defaultdict[Kind, list[Found]] = defaultdict(list)
-        self._by_code = Once(self._those_of_its_kind)
+        by_kind: defaultdict[Kind, list[Found]] = defaultdict(list)
+        self._by_kind = by_kind
+        self._by_code: Once[tuple[r.BareCoding, ...], list[Found]] = Once(
+            lambda codings: by_kind[kind_of(terminology.of(codings))]
+        )
         self._known_limits: dict[_Printed, Limits] = {}
-        self.results = LateResults(self._result)
         self.genes: list[GeneResult] = []
         self.pregnancies: list[PregnancyStatus] = []
         self.due_dates: list[DueDate] = []
         self.not_total_alp = 0
         self.alp_seen = 0
 
-    def read(self, observations: Iterable[r.Observation]) -> None:
+    def read(self, observations: Iterable[r.Observation]) -> LateResults:
         """Add the facts of these Observations; but results are read when a rule asks for them."""
         self._sort(observations)
+        results = LateResults(self._result)
         for kind, found in self._by_kind.items():
             if kind.is_alp_like:
                 self.alp_seen += len(found)
             if kind.is_fraction:
                 self.not_total_alp += len(found)
             elif kind.result is not None:
-                self.results.add(kind.result, found)
+                results.add(kind.result, found)
         for observation, place in self._by_kind.get(OTHER, ()):
             if place is observation:
                 self._other_fact(observation, self._concepts(observation.code))
-
-    def alp(self) -> Sequence[LabResult]:
-        """Every total ALP, once."""
-        found = list(self.results.newest_first(ALP))
-        # Under different ids nothing is the same; only otherwise it is worth comparing every part.
-        alike = len({result.reference for result in found}) < len(found)
-        return tuple(dict.fromkeys(found) if alike else found)
+        return results
 
     def _sort(self, observations: Iterable[r.Observation]) -> None:
         """Put each Observation, and each of its components, among those of its kind."""
@@ -91,9 +88,6 @@ class ObservationReader:
             for component in observation.component or ():
                 if component.code is not None and component.code.coding:
                     by_code[component.code.coding].append((observation, component))
-
-    def _those_of_its_kind(self, codings: tuple[r.BareCoding, ...]) -> list[Found]:
-        return self._by_kind[kind_of(self._terminology.of(codings))]
 
     def _other_fact(self, observation: r.Observation, concepts: tuple[str, ...]) -> None:
         if normal(observation.status) not in FINAL:
@@ -175,6 +169,14 @@ class ObservationReader:
             self.pregnancies.append(PregnancyStatus(True, recorded))
         elif "answer-not-pregnant" in answers:
             self.pregnancies.append(PregnancyStatus(False, recorded))
+
+
+def every_alp(results: LateResults) -> Sequence[LabResult]:
+    """Every total ALP, once."""
+    found = list(results.newest_first(ALP))
+    # Under different ids nothing is the same; only otherwise it is worth comparing every part.
+    alike = len({result.reference for result in found}) < len(found)
+    return tuple(dict.fromkeys(found) if alike else found)
 
 
 def _reference(observation: r.Observation) -> str | None:

@@ -8,7 +8,10 @@ _Answer = TypeVar("_Answer")
 
 
 class Once(dict[_Question, _Answer]):
-    """Answers by question. One record's answers end with it: nothing of a patient is kept longer."""
+    """Answers by question. One record's answers end with it: nothing of a patient is kept longer.
+
+    `answer` is not to lead back to whoever holds this, or the garbage collector has to find both.
+    """
 
     def __init__(self, answer: Callable[[_Question], _Answer]) -> None:
         self._answer = answer

@@ -13,7 +13,7 @@ from cds_service.drugs import DrugList
 from cds_service.fhir import chart, identity
 from cds_service.fhir import resources as r
 from cds_service.fhir.medications import MedicationReader
-from cds_service.fhir.observations import ObservationReader
+from cds_service.fhir.observations import ObservationReader, every_alp
 from cds_service.fhir.references import Referred
 from cds_service.quantity import Units
 from cds_service.record import PatientRecord, Unread
@@ -73,15 +73,15 @@ def read_record(
             specimens.add(resource, entry.fullUrl)
         else:
             readers[type(resource)](resource)
-    observations.read(observed)
+    results = observations.read(observed)
     missing = list(unknown)
     if drugs.unresolved:
         noun = "entry" if drugs.unresolved == 1 else "entries"
         missing.append(f"the drug of {drugs.unresolved} medication {noun} (only referred to)")
     return PatientRecord(
         patient=person,
-        alp=observations.alp(),
-        results=observations.results,
+        alp=every_alp(results),
+        results=results,
         genes=_once(observations.genes),
         drugs=_once([*drugs.uses, *rest.drug_uses]),
         diagnoses=_once(rest.diagnoses),
