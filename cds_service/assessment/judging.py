@@ -46,7 +46,8 @@ class AlpValue(msgspec.Struct, frozen=True, gc=False):
         """The number that tiers compare: U/L, or the printed number where it came without unit."""
         quantity = self.result.quantity
         assert quantity is not None  # noqa: S101  (judged values have one)
-        return quantity.value if quantity.canonical is None else quantity.canonical
+        canonical = quantity.canonical
+        return quantity.value if canonical is None else canonical
 
     @property
     def shown(self) -> str:
@@ -143,7 +144,8 @@ class Judge:
 
 
 def _is_low(quantity: Quantity, limit: Limit) -> bool | None:
-    value = quantity.value if quantity.canonical is None else quantity.canonical
+    canonical = quantity.canonical
+    value = quantity.value if canonical is None else canonical
     match quantity.comparator:
         case "<":
             return True if value <= limit.value else None

@@ -98,7 +98,10 @@ class ChartReader:
 
     def condition(self, condition: r.Condition) -> None:
         """Add the diagnoses that one Condition records, unless it was refuted."""
-        found = [(c, code) for c, code in self._found[condition.code] if c in CONDITIONS]
+        found = self._found[condition.code]
+        if not found:
+            return  # most diagnoses say nothing of ALP
+        found = [(c, code) for c, code in found if c in CONDITIONS]
         if not found or _codes(condition.verificationStatus) & _NOT_TRUE:
             return
         clinical = _codes(condition.clinicalStatus)

@@ -85,7 +85,11 @@ def _newest_first(found: Sequence[Found]) -> list[Found]:
 
 
 def _moment(found: Found) -> tuple[date, str]:
-    taken, text = taken_on(found[0])
+    observation = found[0]
+    text = observation.effectiveDateTime
+    taken = recorded_date(text)
+    if taken is None:  # seldom: most results have that one
+        taken, text = taken_on(observation)
     return (taken.last if taken else date.min, text or "")
 
 

@@ -109,7 +109,7 @@ class ObservationReader:
     def _result(self, found: Found, concept: str) -> LabResult | None:
         """One result; None, and named as unread, when its value is not what FHIR says."""
         observation, place = found
-        if normal(observation.status) in _NEVER_HAPPENED:
+        if observation.status not in FINAL and normal(observation.status) in _NEVER_HAPPENED:
             return None
         units = self._units.get(concept)
         taken, taken_at = taken_on(observation)
