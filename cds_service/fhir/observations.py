@@ -85,9 +85,15 @@ class ObservationReader:
             code = observation.code
             if code is not None and code.coding:
                 by_code[code.coding].append((observation, observation))
-            for component in observation.component or ():
-                if component.code is not None and component.code.coding:
-                    by_code[component.code.coding].append((observation, component))
+            if observation.component is not None:
+                self._sort_components(observation, observation.component)
+
+    def _sort_components(
+        self, observation: r.Observation, components: Iterable[r.Component]
+    ) -> None:
+        for component in components:
+            if component.code is not None and component.code.coding:
+                self._by_code[component.code.coding].append((observation, component))
 
     def _other_fact(self, observation: r.Observation, concepts: tuple[str, ...]) -> None:
         if normal(observation.status) not in FINAL:
