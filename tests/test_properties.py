@@ -320,6 +320,17 @@ def test_ids_do_not_decide_between_results_of_one_day(
     assert (behind, before) == (plain, plain)
 
 
+@pytest.mark.parametrize("value", range(20, 34))
+def test_the_order_of_copies_that_differ_changes_nothing(advisor: Advisor, value: int) -> None:
+    """Neither says when it was updated: content settles which one counts, not where it is kept."""
+    copies = [{**alp(found, -40, 35), "id": "copied"} for found in (value, 60)]
+    one, other = (
+        words(ask(advisor, called(advisor, [patient(), *entries])))
+        for entries in (copies, copies[::-1])
+    )
+    assert one == other
+
+
 @thorough
 @example(chart=SENT_IN_TWO_UNITS, units=["U/L", "U/L", "ukat/L", "U/L"])
 @given(chart=charts, units=st.lists(st.sampled_from(sorted(UNITS)), min_size=5, max_size=5))
