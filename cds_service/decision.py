@@ -110,6 +110,7 @@ class _Outcome:
         self._silence: Finding | None = None
         self._quiet: Quiet | None = None
         self._shadow: list[Finding] = []
+        self._led: set[str] = set()
         self._steps: list[tuple[int, Step]] = []
 
     @property
@@ -124,8 +125,10 @@ class _Outcome:
 
     def consider(self, row: Row, switch: Switch, verdict: Verdict) -> None:
         """What a row gives: a card or a silence of its own, or nothing."""
-        if row.kind == "accompanying" and not verdict.leads:
-            return
+        if row.kind == "accompanying":
+            if self.settled or not verdict.leads:
+                return  # it may yet stand beside
+            self._led.add(row.slug)
         if not verdict.holds:
             self._note(row, switch, verdict, "does not hold")
             return
@@ -149,7 +152,7 @@ class _Outcome:
         if switch == "off" and not self._explain:
             return
         verdict = row.holds(self._assessment)
-        if verdict.leads:
+        if row.slug in self._led:
             return  # considered already, as a card of its own
         if not verdict.holds:
             self._note(row, switch, verdict, "does not hold")

@@ -906,7 +906,29 @@ DENOSUMAB_GAP = [
     row("not low", NOTHING, alp(60, -20, 35), *given("denosumab", "2025-06-01")),
     row("hypophosphatasia, 7 months ago", HPP_EXPOSED, HPP, *given("denosumab", "2026-04-01")),
     row(
-        "hypophosphatasia, 7 months and a day ago", MANAGED, HPP, *given("denosumab", "2026-03-31")
+        "hypophosphatasia, 7 months and a day ago",
+        "warning: denosumab-gap",
+        HPP,
+        *given("denosumab", "2026-03-31"),
+    ),
+    row(
+        "hypophosphatasia, rebound, atypical fracture",
+        "warning: denosumab-gap",
+        *(HPP, AFF, LOW),
+        *given("denosumab", "2026-03-31"),
+    ),
+    row(
+        "hypophosphatasia, denosumab 24 months and a day ago",
+        MANAGED,
+        HPP,
+        *given("denosumab", "2024-10-31"),
+    ),
+    row(
+        "hypophosphatasia, denosumab followed by zoledronate long ago",
+        HPP_EXPOSED,
+        HPP,
+        *given("denosumab", "2025-06-01"),
+        *given("zoledronate", "2025-12-01"),
     ),
 ]
 

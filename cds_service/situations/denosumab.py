@@ -60,8 +60,10 @@ def _overdue(a: Assessment) -> Verdict:
         return no("denosumab was given for malignancy, on a schedule of its own")
     if followed(a):
         return no("another antiresorptive followed the last denosumab dose")
+    # Known hypophosphatasia without exposure has no other card: silence would hide the rebound.
     return yes(
-        f"the last denosumab dose was {months_between(last, a.as_of)} months ago, {on(last)}"
+        f"the last denosumab dose was {months_between(last, a.as_of)} months ago, {on(last)}",
+        leads=a.known_hypophosphatasia and a.exposed_now is None,
     )
 
 
