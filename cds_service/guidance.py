@@ -9,7 +9,7 @@ from cds_service.cards import Cards, linked
 from cds_service.clients import OPEN, Client
 from cds_service.decision import Decision, decide
 from cds_service.errors import DataUnavailable
-from cds_service.feedback_store import FeedbackStore, Versions, open_store
+from cds_service.feedback_store import FeedbackStore, open_store
 from cds_service.fhir.access import FhirAccess
 from cds_service.fhir.budget import Limits
 from cds_service.fhir.drafts import read_drafts
@@ -22,6 +22,7 @@ from cds_service.observer import NOBODY, Observer
 from cds_service.record import PatientRecord
 from cds_service.rulebook import Rulebook, load
 from cds_service.settings import Settings
+from cds_service.written import Versions
 
 
 class Answer(msgspec.Struct, frozen=True):
