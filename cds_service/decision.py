@@ -61,9 +61,19 @@ class Decision(msgspec.Struct, frozen=True):
     quiet: Quiet | None = None
     """Why the card that would be given was not, when it was set aside or seen already."""
     shadow: Sequence[Finding] = ()
-    """Situations switched to shadow that would have given the card."""
+    """Situations switched to shadow that hold and that no card or silence outranked, in order."""
     steps: Sequence[Step] = ()
     """Every row of this hook with its verdict; empty unless an explanation was asked for."""
+
+    @property
+    def in_the_cards_place(self) -> Finding | None:
+        """The finding in shadow that would have given the card, were its situation on.
+
+        Of several the first: it has the best priority and would have outranked the others. Memory
+        and replay both count this one, so that forecast and measurement count the same. Where none
+        would have given the card of its own, it is the one that would have stood beside it.
+        """
+        return self.shadow[0] if self.shadow else None
 
 
 def decide(

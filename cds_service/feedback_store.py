@@ -13,13 +13,14 @@ import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from cds_service.assessment import Assessment
 from cds_service.database import begin_unsynced, open_database
 from cds_service.database.bounded import Bounded, Busy
 from cds_service.database.cards import keep_cards
 from cds_service.database.counts import Counts
 from cds_service.database.feedback import keep_feedback, known_cards
 from cds_service.database.schema import make_ready
+from cds_service.database.shadow_findings import keep_findings
+from cds_service.decision import Decision
 from cds_service.errors import KnowledgeError, MemoryUnavailable
 from cds_service.hooks.card import Card
 from cds_service.hooks.feedback import Feedback
@@ -59,7 +60,7 @@ class FeedbackStore:
         read_only: bool = False,
         observer: Observer = NOBODY,
     ) -> None:
-        """`key` is the secret of the pseudonyms and marks. Read only, no card is remembered."""
+        """`key` is the secret of the pseudonyms and marks. Read only, nothing is remembered."""
         self.counts = Counts()
         self._observer = observer
         self.answer_seconds = _ANSWER_SECONDS
@@ -101,17 +102,24 @@ class FeedbackStore:
         return found
 
     def remember(
-        self, client: str, request: HookRequest, cards: Sequence[Card], a: Assessment
+        self, client: str, request: HookRequest, cards: Sequence[Card], decision: Decision
     ) -> None:
-        """Keep which cards went out. What fails is logged and counted, never raised."""
-        if self._read_only:
-            return
-        issued = self._scribe.cards(client, request, cards, a)
+        """Keep which cards went out, and what would have, in shadow: both or neither.
+
+        What fails is logged and counted, never raised.
+        """
+        if self._read_only or not (cards or decision.shadow):
+            return  # most calls never wait for memory
+        issued = self._scribe.cards(client, request, cards, decision)
+        findings = self._scribe.findings(client, request, decision)
 
         def work() -> None:
             self.prepare()
             with begin_unsynced(self.engine) as connection:
-                keep_cards(connection, issued)
+                if issued:
+                    keep_cards(connection, issued)
+                if findings:
+                    keep_findings(connection, findings)
 
         try:
             self._bounded.run(work, self.answer_seconds)

@@ -141,17 +141,15 @@ class Advisor:
             record = msgspec.structs.replace(record, orders=(*record.orders, *drafts.tests))
             call = msgspec.structs.replace(call, draft=drafts.draft)
         decision = self._decide(record, call, explain)
-        if self._store is None or decision.primary is None:
-            cards = self.cards.of(decision, request.encounter_id)
-            return self._answer(cards, request.hook, client, decision)
-        # Asked only when there is a card: most calls never wait for memory.
-        snoozes, shown = self._store.recall(client.name, request)
-        if snoozes or shown:
-            call = msgspec.structs.replace(call, snoozes=snoozes, shown=shown)
-            decision = self._decide(record, call, explain)
+        if self._store is not None and decision.primary is not None:
+            # Asked only when there is a card: most calls never wait for memory.
+            snoozes, shown = self._store.recall(client.name, request)
+            if snoozes or shown:
+                call = msgspec.structs.replace(call, snoozes=snoozes, shown=shown)
+                decision = self._decide(record, call, explain)
         cards = self.cards.of(decision, request.encounter_id)
-        if cards:
-            self._store.remember(client.name, request, cards, decision.assessment)
+        if self._store is not None:
+            self._store.remember(client.name, request, cards, decision)
         return self._answer(cards, request.hook, client, decision)
 
     def _answer(

@@ -1,13 +1,15 @@
-"""What is written down of a call: the cards that went out, with patient and user by pseudonyms."""
+"""What is written down of a call, by pseudonyms: cards that went out, and the finding in shadow."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.metadata import version
+from uuid import uuid4
 
 import msgspec
 
-from cds_service.assessment import Assessment
 from cds_service.database.cards import IssuedCard, IssuedSuggestion
+from cds_service.database.shadow_findings import ShadowFinding
+from cds_service.decision import Decision
 from cds_service.hooks.card import Card
 from cds_service.hooks.request import HookRequest
 from cds_service.policy import Policy
@@ -36,11 +38,12 @@ class Scribe:
         self._now = now
 
     def cards(
-        self, client: str, request: HookRequest, cards: Sequence[Card], a: Assessment
+        self, client: str, request: HookRequest, cards: Sequence[Card], decision: Decision
     ) -> list[IssuedCard]:
         """The cards of a call by that client; with the user where it matters who has seen them."""
         patient = pseudonym(self._key, client, request.patient_id)
         key = patient_key(self._key, patient)
+        a = decision.assessment
         seen_matters = self._policy.snooze.already_seen_days > 0
         return [
             IssuedCard(
@@ -62,4 +65,26 @@ class Scribe:
                 ),
             )
             for card in cards
+        ]
+
+    def findings(
+        self, client: str, request: HookRequest, decision: Decision
+    ) -> list[ShadowFinding]:
+        """The finding in shadow that would have given the card of a call; none where there is none."""
+        finding = decision.in_the_cards_place
+        if finding is None:
+            return []
+        return [
+            ShadowFinding(
+                finding=str(uuid4()),
+                situation=finding.slug,
+                hook=request.hook,
+                client=client,
+                patient=pseudonym(self._key, client, request.patient_id),
+                found_at=self._now(),
+                as_of=decision.assessment.as_of,
+                knowledge_version=self._versions.knowledge,
+                policy_version=self._policy.version,
+                program_version=self._program,
+            )
         ]

@@ -68,7 +68,10 @@ def test_what_is_old_is_forgotten(database_url: str) -> None:
         age(memory, 401)
         visit(memory)
         result = run(database_url, "db", "purge")
-        assert result.output == "Forgotten: 5 cards and feedback entries older than 400 days.\n"
+        assert (
+            result.output
+            == "Forgotten: 5 cards, feedback entries and findings in shadow older than 400 days.\n"
+        )
         assert counted(memory) == [1, 3, 0, 0]
 
 
@@ -79,7 +82,10 @@ def test_what_is_young_stays(database_url: str) -> None:
         assert run(database_url, "db", "purge").exit_code == 0
         assert counted(memory) == [1, 3, 1, 1]
         result = run(database_url, "db", "purge", "--older-than", "30")
-        assert result.output == "Forgotten: 2 cards and feedback entries older than 30 days.\n"
+        assert (
+            result.output
+            == "Forgotten: 2 cards, feedback entries and findings in shadow older than 30 days.\n"
+        )
         assert counted(memory) == [0, 0, 0, 0]
 
 
@@ -123,7 +129,7 @@ def test_one_patient_is_forgotten(database_url: str) -> None:
             card = visit(memory, patient_id=patient_id)
             memory.feedback(accepted(card, 0), overridden(card["uuid"], "already-evaluated", 1))
         result = run(database_url, "db", "erase", "--client", "open", "--patient", "pat-1")
-        assert result.output == "Forgotten: 3 cards and feedback entries.\n"
+        assert result.output == "Forgotten: 3 cards, feedback entries and findings in shadow.\n"
         assert counted(memory) == [1, 3, 2, 1]
         assert len(memory.fire(*LOW)) == 1, "the snooze went with it"
 
@@ -132,7 +138,7 @@ def test_the_same_patient_of_another_client_is_not(database_url: str) -> None:
     with remembering(database_url) as memory:
         visit(memory)
         result = run(database_url, "db", "erase", "--client", "other", "--patient", "pat-1")
-        assert result.output == "Forgotten: 0 cards and feedback entries.\n"
+        assert result.output == "Forgotten: 0 cards, feedback entries and findings in shadow.\n"
         assert counted(memory)[0] == 1
 
 
