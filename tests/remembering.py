@@ -18,6 +18,7 @@ from cds_service.app import create_app
 from cds_service.database import open_database
 from cds_service.database.cards import issued_cards, issued_suggestions
 from cds_service.database.feedback import accepted_suggestions, feedback_entries
+from cds_service.database.shadow_findings import shadow_findings
 from cds_service.ehr import hook_requests
 from cds_service.feedback_store import FeedbackStore
 from cds_service.settings import Settings
@@ -47,7 +48,10 @@ class Memory:
     def forget(self) -> None:
         """Empty the database."""
         with opened(self) as connection:
-            for table in (accepted_suggestions, feedback_entries, issued_suggestions, issued_cards):
+            for table in (
+                *(accepted_suggestions, feedback_entries, issued_suggestions, issued_cards),
+                shadow_findings,
+            ):
                 connection.execute(delete(table))
 
     def request(

@@ -25,7 +25,7 @@ class Answer(msgspec.Struct, frozen=True):
     snoozed: bool = False
     """A card, but not shown again so soon."""
     shadow: tuple[str, ...] = ()
-    """Situations in shadow that would have given the card."""
+    """Situations in shadow that hold, in order: the first would have given the card."""
 
     @property
     def shown(self) -> bool:
