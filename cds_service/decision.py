@@ -62,18 +62,11 @@ class Decision(msgspec.Struct, frozen=True):
     """Why the card that would be given was not, when it was set aside or seen already."""
     shadow: Sequence[Finding] = ()
     """Situations switched to shadow that hold and that no card or silence outranked, in order."""
+    withheld: Sequence[Finding] = ()
+    """Of these the cards that would have gone out, were their situations on: the first, which has the
+    best priority and would have outranked the others, and the one that would have stood beside a card."""
     steps: Sequence[Step] = ()
     """Every row of this hook with its verdict; empty unless an explanation was asked for."""
-
-    @property
-    def in_the_cards_place(self) -> Finding | None:
-        """The finding in shadow that would have given the card, were its situation on.
-
-        Of several the first: it has the best priority and would have outranked the others. Memory
-        and replay both count this one, so that forecast and measurement count the same. Where none
-        would have given the card of its own, it is the one that would have stood beside it.
-        """
-        return self.shadow[0] if self.shadow else None
 
 
 def decide(
@@ -93,7 +86,7 @@ def decide(
             break
         if call.hook in row.hooks:
             outcome.consider(row, switches.get(row.slug, "on"))
-    if outcome.may_stand_beside or explain:
+    if outcome.has_card or outcome.has_card_in_shadow or explain:
         for row in rows:
             if row.kind == "accompanying" and call.hook in row.hooks:
                 outcome.consider_beside(row, switches.get(row.slug, "on"))
@@ -111,6 +104,7 @@ class _Outcome:
         self._silence: Finding | None = None
         self._quiet: Quiet | None = None
         self._shadow: list[Finding] = []
+        self._shadow_beside: list[Finding] = []
         self._steps: list[tuple[int, Step]] = []
 
     @property
@@ -119,9 +113,14 @@ class _Outcome:
         return self.primary is not None or self._silence is not None
 
     @property
-    def may_stand_beside(self) -> bool:
+    def has_card(self) -> bool:
         """There is a card, or one that keeps quiet: another may accompany it."""
         return self.primary is not None or self._quiet is not None
+
+    @property
+    def has_card_in_shadow(self) -> bool:
+        """There would be a card: another in shadow would accompany it."""
+        return bool(self._shadow)
 
     def consider(self, row: Row, switch: Switch) -> None:
         """Try a row that gives a card or a silence of its own."""
@@ -159,10 +158,10 @@ class _Outcome:
             self._note(row, switch, verdict, "does not hold")
         elif switch == "off":
             self._note(row, switch, verdict, "off")
-        elif not self.may_stand_beside:
+        elif not self.has_card and not (switch == "shadow" and self.has_card_in_shadow):
             self._note(row, switch, verdict, "not alone")
         elif switch == "shadow":
-            self._shadow.append(Finding(row.slug, verdict.level, verdict.reason))
+            self._shadow_beside.append(Finding(row.slug, verdict.level, verdict.reason))
             self._note(row, switch, verdict, "shadow")
         elif not self._keep_quiet(row, switch):
             self._stand(Finding(row.slug, verdict.level, verdict.reason))
@@ -175,7 +174,8 @@ class _Outcome:
             accompanying=self._beside,
             silence=self._silence,
             quiet=self._quiet,
-            shadow=tuple(self._shadow),
+            shadow=(*self._shadow, *self._shadow_beside),
+            withheld=(*self._shadow[:1], *self._shadow_beside[:1]),
             steps=tuple(step for _, step in sorted(self._steps, key=itemgetter(0))),
         )
 

@@ -108,7 +108,7 @@ class FeedbackStore:
 
         What fails is logged and counted, never raised.
         """
-        if self._read_only or not (cards or decision.shadow):
+        if self._read_only or not (cards or decision.withheld):
             return  # most calls never wait for memory
         issued = self._scribe.cards(client, request, cards, decision)
         findings = self._scribe.findings(client, request, decision)

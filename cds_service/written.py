@@ -1,4 +1,4 @@
-"""What is written down of a call, by pseudonyms: cards that went out, and the finding in shadow."""
+"""What is written down of a call, by pseudonyms: cards that went out, and those withheld in shadow."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -70,21 +70,20 @@ class Scribe:
     def findings(
         self, client: str, request: HookRequest, decision: Decision
     ) -> list[ShadowFinding]:
-        """The finding in shadow that would have given the card of a call; none where there is none."""
-        finding = decision.in_the_cards_place
-        if finding is None:
-            return []
+        """The findings in shadow that would have been cards of a call."""
+        patient = pseudonym(self._key, client, request.patient_id)
         return [
             ShadowFinding(
                 finding=str(uuid4()),
                 situation=finding.slug,
                 hook=request.hook,
                 client=client,
-                patient=pseudonym(self._key, client, request.patient_id),
+                patient=patient,
                 found_at=self._now(),
                 as_of=decision.assessment.as_of,
                 knowledge_version=self._versions.knowledge,
                 policy_version=self._policy.version,
                 program_version=self._program,
             )
+            for finding in decision.withheld
         ]

@@ -33,7 +33,7 @@ _KEEP = insert(shadow_findings)
 
 
 class ShadowFinding(msgspec.Struct, frozen=True):
-    """What one call would have been answered with, were its situation on: at most one a call."""
+    """A card that would have gone out, were its situation on: as cards, at most two a call."""
 
     finding: str
     situation: str

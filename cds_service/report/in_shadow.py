@@ -20,8 +20,8 @@ def in_shadow(findings: Sequence[ShadowFinding], book: Rulebook, days: int) -> I
     yield Section(
         "shadow",
         "In shadow",
-        "Calls that would have had a card, were the situation on; nobody was shown anything. Of several"
-        " findings of a call the first counts. A patient of two clients counts twice.",
+        "Cards that would have gone out, were the situation on; nobody was shown them. What one of them"
+        " would have outranked is not counted. A patient of two clients counts twice.",
         ("Situation", "Hook", "Findings", "Patients", "Findings a week"),
         [(title_of(k[0], book), k[1], counts[k], people[k], weekly(counts[k], days)) for k in keys],
         Plot(

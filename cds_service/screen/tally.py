@@ -31,7 +31,7 @@ class PolicyTally:
     """Cards whose situation the same patient's clinicians had seen before."""
     snoozed: int = 0
     shadow: Counter[ShadowKey] = field(default_factory=Counter)
-    """Of a moment the first finding alone, which would have given the card: as memory keeps it."""
+    """Cards that would have been shown, were their situations on: as memory keeps them."""
     patients_with_card_or_finding: int = 0
     """A card shown, or a finding in shadow."""
     silences: Counter[str] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class PolicyTally:
         situations: set[str] = set()
         for told in result.told:
             answer = told.answers[number]
-            self.shadow.update((told.hook, slug) for slug in answer.shadow[:1])
+            self.shadow.update((told.hook, slug) for slug in answer.withheld)
             self.snoozed += answer.snoozed
             self.moments_with_card += answer.indicator is not None
             if not answer.shown:
@@ -61,7 +61,7 @@ class PolicyTally:
         self.patients.update(seen)
         self.silences.update(result.silences[number] if result.silences else {})
         self.patients_with_card_or_finding += any(
-            t.answers[number].shown or t.answers[number].shadow for t in result.told
+            t.answers[number].shown or t.answers[number].withheld for t in result.told
         )
         shown = len(result.shown(number))
         self.cards_a_patient[min(shown, _MOST_REPEATS)] += 1
