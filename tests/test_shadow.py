@@ -1,7 +1,7 @@
 """What situations in shadow would have shown is kept, and changes nothing that anybody is shown."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -11,14 +11,19 @@ from alembic import command
 from click.testing import CliRunner, Result
 from sqlalchemy import func, insert, select, text, update
 
+from cds_service import rulebook
 from cds_service.cli import main
 from cds_service.database import open_database
 from cds_service.database.cards import issued_cards
 from cds_service.database.schema import found
 from cds_service.database.shadow_findings import shadow_findings
 from cds_service.database.upgrading import migrations
+from cds_service.decision import Finding
+from cds_service.ehr import hook_requests
+from cds_service.guidance import Advisor
+from cds_service.hooks.request import decode
 from cds_service.pseudonym import pseudonym
-from tests.charts import REFERENCE, Json, alp, bundle, condition, draft, patient
+from tests.charts import CANONICAL, REFERENCE, Json, alp, bundle, condition, dose, draft, patient
 from tests.conftest import slug
 from tests.databases import PostgreSQL
 from tests.remembering import KEY, Memory, opened, remembering
@@ -64,6 +69,16 @@ def run(url: str, *arguments: str, policy: Path | None = None) -> Result:
     return CliRunner().invoke(
         main, list(arguments), env=environment | ({"CDS_POLICY": str(policy)} if policy else {})
     )
+
+
+def ask(switches: str, site: Site, *chart: Json) -> Sequence[Finding]:
+    """The findings in shadow of the pure decision, explained: telling why changes nothing."""
+    advisor = Advisor(rulebook.load(CANONICAL, site(switches)))
+    (body,) = hook_requests(bundle(*chart), "patient-view", advisor.rulebook.terminology, ())
+    call = decode(json.dumps(body).encode(), ("patient-view",))
+    plain, explained = (advisor.answer(call, REFERENCE, explain=e).decision for e in (False, True))
+    assert (plain.shadow, plain.withheld) == (explained.shadow, explained.withheld)
+    return plain.shadow
 
 
 def named(memory: Memory, patient_id: str, *chart: Json, hook: str = "patient-view") -> None:
@@ -117,6 +132,26 @@ def test_a_finding_is_kept_beside_the_card_that_went_out(database_url: str, site
         (card,) = memory.fire(*FRACTURED)
         assert cards_kept(memory) == [slug(card)]
         assert [f["situation"] for f in kept(memory)] == ["fracture-low-alp"]
+
+
+@pytest.mark.parametrize(
+    "switches, noted, expected",
+    [
+        (EVERY, ["single-low-alp", "denosumab-gap"], ["single-low-alp", "denosumab-gap"]),
+        ('denosumab-gap = "shadow"', ["denosumab-gap"], ["denosumab-gap"]),
+        (f'{EVERY}\ndenosumab-gap = "on"', ["single-low-alp"], ["single-low-alp"]),
+        (f'{EVERY}\nsingle-low-alp = "off"', [], []),
+    ],
+)
+def test_what_would_have_stood_beside_a_card_is_kept(
+    database_url: str, site: Site, switches: str, noted: list[str], expected: list[str]
+) -> None:
+    with remembering(database_url, site(switches)) as memory:
+        once = (patient(58, "female"), alp(31, -20, 35), dose("denosumab", -300))
+        assert bool(memory.fire(*once)) is ("every" not in switches)
+        assert sorted(f["situation"] for f in kept(memory)) == sorted(expected)
+    shadow = ask(switches, site, *once)
+    assert [f.slug for f in shadow] == noted
 
 
 def test_without_card_and_finding_memory_is_not_asked(database_url: str, site: Site) -> None:

@@ -156,7 +156,7 @@ def test_a_forecast_of_cards_is_measured_in_shadow(database_url: str, tmp_path: 
     )
     line = next(x for x in text.splitlines() if "Denosumab" in x)
     assert line.split()[-6:] == ["patient-view", "1", "1", "0.01", "1.0", "shadow"]
-    assert '<td class="n">2.0</td><td>shadow</td>' in page
+    assert '<td class="n">2.00</td><td>shadow</td>' in page
 
 
 def test_a_situation_switched_on_within_the_period_is_measured_in_both(

@@ -170,9 +170,10 @@ def month_rows(policy: PolicyTally, counts: Tally, plan: Plan) -> list[dict[str,
 
 
 def _with_card_or_finding(policy: PolicyTally, below: int) -> int | None:
-    """None, too, where few patients have a finding alone: the number with a card is known."""
-    total = policy.patients_with_card_or_finding
-    return None if alone(total - policy.patients_with_card, below) is None else alone(total, below)
+    """None where few have a card, or few a finding alone: one could be worked out from the other."""
+    total, card = policy.patients_with_card_or_finding, policy.patients_with_card
+    hidden = any(alone(n, below) is None for n in (card, total - card))
+    return None if hidden else total
 
 
 def _key(key: CardKey) -> dict[str, str]:
