@@ -4,7 +4,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Table, func, select, update
@@ -12,7 +11,7 @@ from sqlalchemy import Table, func, select, update
 from cds_service.cli import main
 from cds_service.database.cards import issued_cards, issued_suggestions
 from cds_service.database.feedback import accepted_suggestions, feedback_entries
-from tests.charts import Json
+from tests.charts import PATIENT, Json
 from tests.remembering import KEY, Memory, accepted, opened, overridden, remembering
 from tests.serving import LOW_TODAY, TODAY
 from tests.snooze_vignettes import LOW
@@ -49,15 +48,10 @@ def _earlier(connection: Any, table: Table, columns: tuple[str, ...], past: time
         connection.execute(update(table).where(key == row[key.name]).values(moved))
 
 
-def visit(memory: Memory, *said: Json, patient_id: str = "pat-1") -> Json:
+def visit(memory: Memory, patient_id: str = PATIENT) -> Json:
     """The card of a chart."""
-    request = msgspec.json.encode(memory.request(*LOW)).replace(b"pat-1", patient_id.encode())
-    response = memory.http.post(
-        "/cds-services/low-alp-patient-view", data=request, content_type="application/json"
-    )
-    (card,) = response.get_json()["cards"]
-    found: Json = card
-    return found
+    (card,) = memory.fire(*LOW, patient_id=patient_id)
+    return card
 
 
 def test_what_is_old_is_forgotten(database_url: str) -> None:

@@ -81,18 +81,6 @@ def ask(switches: str, site: Site, *chart: Json) -> Sequence[Finding]:
     return plain.shadow
 
 
-def named(memory: Memory, patient_id: str, *chart: Json, hook: str = "patient-view") -> None:
-    """A call about a patient of that id."""
-    drafts = [draft("alendronate")] if hook != "patient-view" else []
-    request = msgspec.json.encode(memory.request(*chart, hook=hook, drafts=drafts))
-    response = memory.http.post(
-        f"/cds-services/low-alp-{hook}",
-        data=request.replace(b"pat-1", patient_id.encode()),
-        content_type="application/json",
-    )
-    assert response.status_code == 200, response.text
-
-
 # kept
 
 
@@ -250,7 +238,7 @@ def test_old_findings_are_forgotten(database_url: str, site: Site) -> None:
 def test_findings_of_one_patient_are_forgotten(database_url: str, site: Site) -> None:
     with remembering(database_url, site(FRACTURE)) as memory:
         for patient_id in ("pat-1", "pat-1", "pat-2"):
-            named(memory, patient_id, *FRACTURED)
+            memory.fire(*FRACTURED, patient_id=patient_id)
         told = "cards, feedback entries and findings in shadow.\n"
         erase = ("db", "erase", "--patient", "pat-1", "--client")
         assert run(database_url, *erase, "other").output == f"Forgotten: 0 {told}"
@@ -291,8 +279,8 @@ def test_what_an_earlier_schema_holds_is_there_after_the_upgrade(
 def visited(memory: Memory) -> None:
     """Two patients seen three times, and an order."""
     for patient_id in ("pat-1", "pat-1", "pat-2"):
-        named(memory, patient_id, *LOW)
-    named(memory, "pat-2", *LOW, hook="order-sign")
+        memory.fire(*LOW, patient_id=patient_id)
+    memory.fire(*LOW, hook="order-sign", drafts=[draft("alendronate")], patient_id="pat-2")
 
 
 def test_the_report_tells_what_would_have_gone_out(database_url: str, site: Site) -> None:

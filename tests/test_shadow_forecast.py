@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 from click.testing import CliRunner
 
 from cds_service.cli import main
-from tests.charts import Json, alp, condition, dose, draft, patient, prescribed
+from tests.charts import PATIENT, Json, alp, condition, dose, draft, patient, prescribed
 from tests.remembering import KEY, Memory, remembering
 from tests.test_screen_command import ndjson
 
@@ -36,13 +35,8 @@ def charts() -> dict[str, tuple[Json, ...]]:
 
 def of(patient_id: str, resources: Sequence[Json]) -> list[Json]:
     """The same resources, of that patient and under ids of their own."""
-    return [
-        json.loads(
-            json.dumps({**r, "id": "pat-1" if r["resourceType"] == "Patient" else f"x-{n}-pat-1"})
-            .replace("pat-1", patient_id)
-        )
-        for n, r in enumerate(resources)
-    ]  # fmt: skip
+    first, *others = json.loads(json.dumps(resources).replace(PATIENT, patient_id))
+    return [first, *({**other, "id": f"{patient_id}-{n}"} for n, other in enumerate(others))]
 
 
 def forecast(folder: Path, policy: Path | None, *more: str) -> Path:
@@ -63,20 +57,10 @@ def fire(memory: Memory) -> None:
     for name, chart in charts().items():
         for day in LOWS:
             memory.day = day
-            post(memory, name, chart[:-1] if day == LOWS[0] else chart, "patient-view")
+            memory.fire(*(chart[:-1] if day == LOWS[0] else chart), patient_id=name)
         memory.day = ORDERED
-        post(memory, name, chart, "order-sign")
-
-
-def post(memory: Memory, patient_id: str, chart: Sequence[Json], hook: str) -> None:
-    drafts = [draft("alendronate")] if hook == "order-sign" else []
-    request = msgspec.json.encode(memory.request(*chart, hook=hook, drafts=drafts))
-    response = memory.http.post(
-        f"/cds-services/low-alp-{hook}",
-        data=request.replace(b"pat-1", patient_id.encode()),
-        content_type="application/json",
-    )
-    assert response.status_code == 200, response.text
+        drafts = [draft("alendronate")]
+        memory.fire(*chart, hook="order-sign", drafts=drafts, patient_id=name)
 
 
 def compared(url: str, folder: Path, policy: Path | None, form: str = "json") -> str:

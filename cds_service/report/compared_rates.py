@@ -34,7 +34,7 @@ def by_week(keys: Sequence[Key], forecast: Forecast, measured: Measured, book: R
         "Cards a week",
         "Measured live are cards that went out, in shadow those that would have; both: in the same period"
         " the one and the other. A forecast does not ask at order-select, and hides small counts when it"
-        " was told to; of a situation that was off nothing is known: –.",
+        " was told to; of a situation that is off and left nothing on record nothing is known: –.",
         ("Forecast", "Measured", "Forecast a week", "Measured a week", "Measured in"),
         (
             *("forecastCards", "measuredCards", "forecastPerWeek", "measuredPerWeek"),

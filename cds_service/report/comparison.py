@@ -21,8 +21,8 @@ from cds_service.words import counted, on
 _CAUTION = (
     "A forecast replays the record as it stands today, at the start of encounters or at results; live,"
     " a chart is opened more often, cards that were set aside stay quiet, and a card that went out may not"
-    " have been displayed. In shadow nothing is set aside, and what a card would have outranked is not"
-    " counted; what went out in its place is. No clinician has signed the model off."
+    " have been displayed. In shadow nothing is set aside, and a card that one in shadow would have"
+    " outranked goes out and is counted, too. No clinician has signed the model off."
 )
 
 
