@@ -1,10 +1,16 @@
 """Which addresses a site may write down: this machine's own, https URLs, and origins of web pages."""
 
+import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 HTTPS_URL = "an https URL (http on loopback only) without user, query or fragment"
-ORIGIN = "an origin such as https://ehr.example: scheme, host and port, nothing after"
+ORIGIN = (
+    "an origin such as https://ehr.example: scheme, host, a port only where it is not the usual one,"
+    " nothing after"
+)
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+_USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def is_loopback(host: str) -> bool:
@@ -28,12 +34,11 @@ def is_https_url(text: str) -> bool:
 def is_origin(text: str) -> bool:
     """Whether a browser would send this as `Origin`."""
     parts = _parts(text)
-    if parts is None or not parts.hostname or "@" in text or "*" in text:
+    if parts is None or parts.scheme not in _USUAL_PORTS or "@" in text:
         return False
-    return (
-        parts.scheme in ("http", "https")
-        and f"{parts.scheme}://{parts.netloc}" == text.lower() == text
-    )
+    if not _HOST.fullmatch(parts.hostname or "") or parts.port == _USUAL_PORTS[parts.scheme]:
+        return False
+    return f"{parts.scheme}://{parts.netloc}" == text.lower() == text.rstrip(":")
 
 
 def _parts(text: str) -> SplitResult | None:

@@ -12,8 +12,12 @@ Network = IPv4Network | IPv6Network
 _PORTS = {"http": 80, "https": 443}
 # What urlsplit would drop or read in two ways: control characters, spaces, backslashes.
 _PLAIN = re.compile(r"[!-\[\]-~]+")
-# Some servers take an encoded slash for a slash, and what is before it with it.
-_DOTS = re.compile(r"(/|%2f|%5c)(\.|%2e){1,2}(/|%2f|%5c|$)", re.IGNORECASE)
+# Some servers take an encoded slash for a slash, and what is before it with it; some decode twice, and
+# some leave out what follows a semicolon in a segment, or a null character.
+_ENCODED = r"%(?:25)*"
+_DOTS = re.compile(
+    rf"(/|{_ENCODED}(2f|5c))(\.|{_ENCODED}2e){{1,2}}(/|;|{_ENCODED}(2f|5c|3b|00)|$)", re.IGNORECASE
+)
 _RIGHT = (
     "an http or https base URL without user, query or fragment, or a network such as 10.0.0.0/8"
 )

@@ -33,7 +33,8 @@ KEYS: Mapping[str, str] = {
     " stands in the list too",
     "cors_origins": "list of origins of web pages that may call as it, such as `https://ehr.example`",
     "smart_links": "`true` puts a link to the timeline on its cards and lets its FHIR servers launch it;"
-    " needs the next one, `fhir_servers` and `CDS_BASE_URL`; default `false`",
+    " needs the next one, `fhir_servers` and `CDS_BASE_URL`. Of clients with one FHIR server, one only;"
+    " default `false`",
     "smart_client_id": "id under which the timeline is registered at its authorization server,"
     " as a public client",
     "frame_ancestors": "list of origins of its own pages that may show the timeline in a frame, such as"
@@ -71,6 +72,7 @@ def read_clients(path: Path) -> TrustedClients:
         )
     clients = tuple(_client(t, number, path) for number, t in enumerate(listed, 1))
     _check_distinct(clients, path)
+    _check_launches(clients, path)
     static = {c.name: _static_keys(c, path) for c in clients if not c.jwks_url}
     return TrustedClients(clients, static)
 
@@ -150,6 +152,20 @@ def _check_distinct(clients: tuple[Client, ...], path: Path) -> None:
                 f"{path}: [client {same[1].name}] tenants: {names} have one issuer, so each needs tenants"
                 " of its own"
             )
+
+
+def _check_launches(clients: tuple[Client, ...], path: Path) -> None:
+    """A launch names nothing but the FHIR server, so that has to say whose launch it is."""
+    launching: dict[Base, str] = {}
+    for client in (c for c in clients if c.smart_links):
+        for base in bases(client.fhir_servers):
+            other = launching.setdefault(base, client.name)
+            if other != client.name:
+                raise KnowledgeError(
+                    f"{path}: [client {client.name}] smart_links: {other} and {client.name} have one"
+                    f" FHIR server, {base.url}, so a launch from there could be either's; only one may"
+                    " have smart_links"
+                )
 
 
 def _static_keys(client: Client, path: Path) -> KeySet:

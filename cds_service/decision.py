@@ -32,6 +32,8 @@ class Row(msgspec.Struct, frozen=True):
     hooks: frozenset[str]
     kind: Kind
     holds: Callable[[Assessment], Verdict]
+    of_a_recent_low: bool = False
+    """It cannot hold without one."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -79,17 +81,24 @@ def decide(
     explain: bool = False,
 ) -> Decision:
     """The first row, by priority, that holds for this patient at this hook."""
-    outcome = _Outcome(Assessment(record, call, policy, drugs), explain)
-    switches = policy.situations
-    for row in rows:
-        if outcome.settled and not explain:
-            break
-        if call.hook in row.hooks:
-            outcome.consider(row, switches.get(row.slug, "on"))
+    assessment = Assessment(record, call, policy, drugs)
+    outcome = _Outcome(assessment, explain)
+    mine = [row for row in rows if call.hook in row.hooks]
+    if assessment.recent_low is None and not explain:
+        mine = [row for row in mine if not row.of_a_recent_low]
+    for row in mine:
+        switch = policy.situations.get(row.slug, "on")
+        if switch == "off" and not explain:
+            continue
+        verdict = row.holds(assessment)
+        if verdict.holds or explain:
+            outcome.consider(row, switch, verdict)
+            if outcome.settled and not explain:
+                break
     if outcome.has_card or outcome.has_card_in_shadow or explain:
-        for row in rows:
-            if row.kind == "accompanying" and call.hook in row.hooks:
-                outcome.consider_beside(row, switches.get(row.slug, "on"))
+        for row in mine:
+            if row.kind == "accompanying":
+                outcome.consider_beside(row, policy.situations.get(row.slug, "on"))
     return outcome.decision()
 
 
@@ -122,11 +131,8 @@ class _Outcome:
         """There would be a card: another in shadow would accompany it."""
         return bool(self._shadow)
 
-    def consider(self, row: Row, switch: Switch) -> None:
-        """Try a row that gives a card or a silence of its own."""
-        if switch == "off" and not self._explain:
-            return
-        verdict = row.holds(self._assessment)
+    def consider(self, row: Row, switch: Switch, verdict: Verdict) -> None:
+        """What a row gives: a card or a silence of its own, or nothing."""
         if row.kind == "accompanying" and not verdict.leads:
             return
         if not verdict.holds:

@@ -20,7 +20,7 @@ COMPARATORS = frozenset({"<", "<=", ">", ">="})
 _LARGEST_EXPONENT = 9
 
 
-class Quantity(msgspec.Struct, frozen=True):
+class Quantity(msgspec.Struct, frozen=True, gc=False):
     """A measured number as the laboratory wrote it."""
 
     value: Decimal

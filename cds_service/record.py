@@ -1,7 +1,7 @@
 """What the chart says, as frozen facts: no FHIR, no codes, no judgement.
 
 `None` means *not recorded*: never zero, never normal. Concepts are named by the id of their value
-set.
+set. A fact leads to smaller facts only, so none needs following by the garbage collector (`gc`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from cds_service.quantity import Quantity
 Sex = Literal["female", "male"]
 
 
-class RecordedDate(msgspec.Struct, frozen=True, order=True):
+class RecordedDate(msgspec.Struct, frozen=True, order=True, gc=False):
     """A date as recorded: every day that it could mean, from `first` to `last`.
 
     A full date has `first == last`; `2019-03` runs over March, `2019` over the year. The day is the
@@ -31,7 +31,7 @@ class RecordedDate(msgspec.Struct, frozen=True, order=True):
         return self.first == self.last
 
 
-class Patient(msgspec.Struct, frozen=True):
+class Patient(msgspec.Struct, frozen=True, gc=False):
     """Who the record is about."""
 
     id: str
@@ -42,7 +42,7 @@ class Patient(msgspec.Struct, frozen=True):
     died: RecordedDate | None = None
 
 
-class LabResult(msgspec.Struct, frozen=True):
+class LabResult(msgspec.Struct, frozen=True, gc=False):
     """One laboratory result that may be used, or the reason why it may not."""
 
     concept: str
@@ -75,7 +75,7 @@ class Results:
 Classification = Literal["pathogenic", "likely pathogenic", "uncertain significance", "negative"]
 
 
-class GeneResult(msgspec.Struct, frozen=True):
+class GeneResult(msgspec.Struct, frozen=True, gc=False):
     """An ALPL result. Only class, zygosity and date are kept."""
 
     classification: Classification
@@ -83,7 +83,7 @@ class GeneResult(msgspec.Struct, frozen=True):
     reported: RecordedDate | None = None
 
 
-class DrugUse(msgspec.Struct, frozen=True):
+class DrugUse(msgspec.Struct, frozen=True, gc=False):
     """A dose that was given, or a period over which a drug was taken.
 
     A dose has `start == end`. `start is None`: not recorded. `end is None` with `ongoing`: still
@@ -105,7 +105,7 @@ class DrugUse(msgspec.Struct, frozen=True):
     """The code says that the drug, known as tablet too, was injected."""
 
 
-class Diagnosis(msgspec.Struct, frozen=True):
+class Diagnosis(msgspec.Struct, frozen=True, gc=False):
     """A condition on record that was neither refuted nor entered in error."""
 
     concept: str
@@ -119,7 +119,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
     """The code that matched: two sides of one injury have different codes."""
 
 
-class Procedure(msgspec.Struct, frozen=True):
+class Procedure(msgspec.Struct, frozen=True, gc=False):
     """Something done to the patient that a rule needs to know of."""
 
     concept: str
@@ -127,7 +127,7 @@ class Procedure(msgspec.Struct, frozen=True):
     ended: RecordedDate | None = None
 
 
-class Stay(msgspec.Struct, frozen=True):
+class Stay(msgspec.Struct, frozen=True, gc=False):
     """An emergency, observation or inpatient encounter."""
 
     reference: str | None
@@ -136,7 +136,7 @@ class Stay(msgspec.Struct, frozen=True):
     """None while it lasts, or when no end was recorded."""
 
 
-class PendingOrder(msgspec.Struct, frozen=True):
+class PendingOrder(msgspec.Struct, frozen=True, gc=False):
     """A test or referral that is ordered and has no result yet."""
 
     concepts: tuple[str, ...]
@@ -146,7 +146,7 @@ class PendingOrder(msgspec.Struct, frozen=True):
     """It is in the signing session of this very call."""
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """What the orders being written or signed say of antiresorptives."""
 
     ordered: tuple[str, ...] = ()
@@ -160,21 +160,21 @@ class Draft(msgspec.Struct, frozen=True):
     """Concepts given as reason for an order, such as `bone-metastases`."""
 
 
-class PregnancyStatus(msgspec.Struct, frozen=True):
+class PregnancyStatus(msgspec.Struct, frozen=True, gc=False):
     """Pregnant or not, on a day."""
 
     pregnant: bool
     recorded: RecordedDate | None
 
 
-class DueDate(msgspec.Struct, frozen=True):
+class DueDate(msgspec.Struct, frozen=True, gc=False):
     """An estimated date of delivery."""
 
     due: date
     recorded: RecordedDate | None
 
 
-class Unread(msgspec.Struct, frozen=True):
+class Unread(msgspec.Struct, frozen=True, gc=False):
     """An entry that could not be read: named, never guessed."""
 
     where: str
@@ -183,7 +183,10 @@ class Unread(msgspec.Struct, frozen=True):
 
 
 class PatientRecord(msgspec.Struct, frozen=True):
-    """Everything the rules may use about one patient."""
+    """Everything the rules may use about one patient.
+
+    The one fact that the garbage collector has to follow: its results may lead back to it.
+    """
 
     patient: Patient
     alp: Sequence[LabResult] = ()
@@ -207,7 +210,7 @@ class PatientRecord(msgspec.Struct, frozen=True):
     """Results of ALP fractions or other specimens, left out because they are not total ALP."""
 
 
-class AgeAt(msgspec.Struct, frozen=True):
+class AgeAt(msgspec.Struct, frozen=True, gc=False):
     """Age in completed years and in days."""
 
     years: int

@@ -4,22 +4,18 @@ import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
-from cds_service.addresses import HTTPS_URL, ORIGIN, is_https_url, is_origin
+from cds_service import setting_texts as texts
 from cds_service.bases import read_entries
 from cds_service.errors import KnowledgeError
 from cds_service.networks import Network, networks
 
 Auth = Literal["required", "off"]
 LogFormat = Literal["text", "json"]
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _FILE = "_FILE"
-_SHORTEST_KEY = 32
 _LARGEST_BODY = 1024 * 1024 * 1024
-_SHORTEST_WAIT, _LONGEST_WAIT = 0.1, 60
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -98,88 +94,12 @@ def _read(setting: Setting, text: str) -> Any:
         raise KnowledgeError(f"{setting.name} is {shown}; it is to be {error}") from error
 
 
-def _auth(text: str) -> Auth:
-    if text not in ("required", "off"):
-        raise ValueError("'required' or 'off'")
-    return "off" if text == "off" else "required"
-
-
-def _path(text: str) -> Path | None:
-    return Path(text) if text else None
-
-
-def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("an absolute http or https URL")
-    return text.rstrip("/")
-
-
-def _database(text: str) -> str:
-    if not text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
-        raise ValueError("a URL that begins with sqlite:/// or postgresql://")
-    return text.replace("postgresql://", "postgresql+psycopg://", 1)
-
-
-def _key(text: str) -> bytes | None:
-    if text and len(text) < _SHORTEST_KEY:
-        raise ValueError(f"a secret of at least {_SHORTEST_KEY} characters")
-    return text.encode() or None
-
-
-def _base(text: str) -> str | None:
-    if text and not is_https_url(text):
-        raise ValueError(HTTPS_URL)
-    return text.rstrip("/") or None
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
-    if not all(map(is_origin, origins)):
-        raise ValueError(f"a comma list, each {ORIGIN}")
-    return origins
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
-            raise ValueError(f"a number from {least} to {most}")
-        return int(text)
-
-    return read
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not _SHORTEST_WAIT <= seconds <= _LONGEST_WAIT:
-        raise ValueError(f"a number of seconds from {_SHORTEST_WAIT} to {_LONGEST_WAIT}")
-    return seconds
-
-
-def _level(text: str) -> str:
-    if text.upper() not in LOG_LEVELS:
-        raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
-    return text.upper()
-
-
-def _format(text: str) -> LogFormat:
-    if text not in ("text", "json"):
-        raise ValueError("'text' or 'json'")
-    return "json" if text == "json" else "text"
-
-
 SETTINGS = (
     Setting(
         "CDS_AUTH",
         "auth",
         "required",
-        _auth,
+        texts.auth,
         "`required`: every call needs the token of a client in `CDS_CLIENTS`, and `CDS_BASE_URL` and"
         " `CDS_HASH_KEY` are needed too. `off`: whoever reaches it may call; on loopback only, unless"
         " `serve --open-to-network` says otherwise",
@@ -188,16 +108,16 @@ SETTINGS = (
         "CDS_BASE_URL",
         "base_url",
         "",
-        _base,
+        texts.base,
         "public address of the service, as clients call it, without `/cds-services`; https, or http on"
         " loopback. Tokens are made for it, and SMART links lead to it",
     ),
-    Setting("CDS_CLIENTS", "clients", "", _path, "path of the TOML of trusted clients"),
+    Setting("CDS_CLIENTS", "clients", "", texts.path, "path of the TOML of trusted clients"),
     Setting(
         "CDS_CORS_ORIGINS",
         "cors_origins",
         "",
-        _origins,
+        texts.origins,
         "comma list of origins of web pages that may call while `CDS_AUTH` is `off`; otherwise each"
         " client has its own",
     ),
@@ -205,21 +125,21 @@ SETTINGS = (
         "CDS_POLICY",
         "policy",
         "",
-        _path,
+        texts.path,
         "path of a site policy TOML, laid over the built-in policy",
     ),
     Setting(
         "CDS_CANONICAL_URL",
         "canonical_url",
         "https://low-alp-cds.example",
-        _url,
+        texts.url,
         "base of the code systems and value sets that this service defines",
     ),
     Setting(
         "CDS_DATABASE_URL",
         "database_url",
         "sqlite:///low-alp-cds.sqlite3",
-        _database,
+        texts.database,
         "where the service remembers: an SQLite file, or `postgresql://…` for more than one machine",
         secret=True,
     ),
@@ -227,7 +147,7 @@ SETTINGS = (
         "CDS_HASH_KEY",
         "hash_key",
         "",
-        _key,
+        texts.key,
         "secret of at least 32 characters, the same on every machine: patients are remembered and logged"
         " by a hash made with it. Without it a random one is made at each start, and what is remembered"
         " of a patient ends with it",
@@ -246,44 +166,46 @@ SETTINGS = (
         "CDS_FHIR_TIMEOUT",
         "fhir_timeout",
         "3",
-        _seconds,
+        texts.seconds,
         "seconds that one call of a FHIR server may take",
     ),
     Setting(
         "CDS_FHIR_BUDGET",
         "fhir_budget",
         "6",
-        _seconds,
+        texts.seconds,
         "seconds that all calls for one hook may take together",
     ),
     Setting(
         "CDS_MAX_BODY_BYTES",
         "max_body_bytes",
         "10485760",
-        _number(1024, _LARGEST_BODY),
+        texts.number(1024, _LARGEST_BODY),
         "largest request body, in bytes; a longer one is 413",
     ),
     Setting(
         "CDS_MAX_ENTRIES",
         "max_entries",
         "20000",
-        _number(100, 1_000_000),
+        texts.number(100, 1_000_000),
         "most resources in one call; more are 413",
     ),
     Setting(
         "CDS_MAX_CONCURRENT",
         "max_concurrent",
         "64",
-        _number(1, 4096),
+        texts.number(1, 4096),
         "most calls that one worker process answers at once, and no more than it has threads; more are 503."
         " With several clients, one may have three quarters of them",
     ),
-    Setting("CDS_LOG_LEVEL", "log_level", "INFO", _level, "`DEBUG`, `INFO`, `WARNING` or `ERROR`"),
+    Setting(
+        "CDS_LOG_LEVEL", "log_level", "INFO", texts.level, "`DEBUG`, `INFO`, `WARNING` or `ERROR`"
+    ),
     Setting(
         "CDS_LOG_FORMAT",
         "log_format",
         "text",
-        _format,
+        texts.log_format,
         "`text`, or `json`: one object a line, with its request id and trace",
     ),
     Setting(

@@ -19,7 +19,7 @@ def transaction(bundle: Mapping[str, Any], name: str) -> tuple[Json, int]:
     there is none yet; the server gives the ids. Left out is what is about a patient who is not in the
     Bundle, since no server accepts a reference to nobody, and all but the newest copy of a resource.
     """
-    given = [e["resource"] for e in bundle.get("entry", ())]
+    given = [e["resource"] for e in bundle.get("entry") or ()]
     newest: dict[str, Json] = {}
     for resource in sorted(given, key=_updated):
         newest[f"{resource['resourceType']}/{resource['id']}"] = resource

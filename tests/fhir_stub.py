@@ -178,7 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         "outcome": lambda self: self._send(200, _outcome("timeout")),
         "drip": lambda self: self._drip(b'{"resourceType":"Bundle","entry":[' + b" " * 10_000),
         "drip-headers": lambda self: self._drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 9999, bare=True),
-        "flood": lambda self: self._flood(),
+        "flood": lambda self: self._flood(200),
+        "redirect-flood": lambda self: self._flood(302),
     }
 
     def _drip(self, content: bytes, *, bare: bool = False) -> None:
@@ -195,9 +196,10 @@ class _Handler(BaseHTTPRequestHandler):
                     break
         self.close_connection = True
 
-    def _flood(self) -> None:
+    def _flood(self, status: int) -> None:
         """A small answer on the wire that unpacks into much."""
-        self._raw(200, flood(), FHIR_JSON, {"Content-Encoding": "gzip"})
+        more = {"Content-Encoding": "gzip", "Location": self.server.elsewhere}
+        self._raw(status, flood(), FHIR_JSON, more)
 
     def _page(self, kind: str, asked: Asked) -> Json:
         stub = self.server

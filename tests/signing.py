@@ -112,11 +112,13 @@ class KeyServer:
         self.document: Any = {"keys": []}
         self.status = 200
         self.headers: dict[str, str] = {}
+        self.delay_seconds = 0.0
         self.asked = 0
         self.url = ""
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         self.asked += 1
+        time.sleep(self.delay_seconds)
         body = self.document if isinstance(self.document, bytes) else json.dumps(self.document)
         response = Response(body, self.status, self.headers, content_type="application/json")
         assert "Authorization" not in Request(environ).headers

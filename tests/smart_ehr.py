@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -33,8 +34,11 @@ class Ehr:
         """Members of the token answer that differ from the usual."""
         self.claims: Json = {}
         """Claims of the id_token that differ from the usual; None leaves one out."""
-        self.token_answer: tuple[int, str, bytes] | None = None
+        self.token_answer: tuple[int, str, bytes | None] | None = None
+        """Status, type and body; None: a body that breaks off."""
         self.token_delay_seconds = 0.0
+        self.token_drips_seconds: float | None = None
+        """Before each byte of a header without end."""
         self.statuses: dict[str, int] = {}
         """Status of a FHIR type or of one path that is refused."""
         self.authorized: list[Json] = []
@@ -62,7 +66,7 @@ class Ehr:
         self.authorized.append(query)
         return f"{query['redirect_uri']}?{urlencode({'code': 'code-1', 'state': query['state']})}"
 
-    def redeem(self, form: Json) -> tuple[int, str, bytes]:
+    def redeem(self, form: Json) -> tuple[int, str, bytes | None]:
         """The token, for the code verifier that belongs to the challenge, once."""
         self.redeemed.append(form)
         time.sleep(self.token_delay_seconds)
@@ -149,20 +153,23 @@ def running(bundle: Json) -> Iterator[Ehr]:
 
         def do_POST(self) -> None:
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            if ehr.token_drips_seconds is not None:
+                _drip(self.wfile, ehr.token_drips_seconds)
+                return
             self._answer(*ehr.redeem({name: values[0] for name, values in form.items()}))
 
         def _json(self, status: int, value: Json) -> None:
             self._answer(status, "application/json", json.dumps(value).encode())
 
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
+        def _answer(self, status: int, kind: str, body: bytes | None) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", "100" if body is None else str(len(body)))
             if 300 <= status < 400:
                 self.send_header("Location", f"{ehr.base}/elsewhere")
             self.end_headers()
             with suppress(OSError):  # the client gave up, which is what some tests are about
-                self.wfile.write(body)
+                self.wfile.write(b"{" if body is None else body)
 
         def log_message(self, *_: object) -> None:
             """Be silent."""
@@ -177,6 +184,15 @@ def running(bundle: Json) -> Iterator[Ehr]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _drip(client: BufferedIOBase, seconds: float) -> None:
+    """A header without end, for ten seconds at most."""
+    with suppress(OSError):  # the client gave up
+        client.write(b"HTTP/1.1 200 OK\r\nX: ")
+        for _ in range(int(10 / seconds)):
+            client.write(b"x")
+            time.sleep(seconds)
 
 
 def _without_none(members: Json) -> Json:

@@ -5,9 +5,11 @@ import hashlib
 import hmac
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cds_service.app import create_app
+from cds_service.clients import Client as Site
 from cds_service.guidance import Advisor
 from cds_service.tokens import key_server as key_server_module
 from cds_service.tokens.audience import is_for
 from cds_service.tokens.key_server import KeyServer, KeysUnavailable
 from cds_service.tokens.key_sets import PUBLIC_SANDBOX_KID
+from cds_service.tokens.token_check import TokenCheck
 from tests.charts import REFERENCE, Json
 from tests.conftest import Client
 from tests.hostile import LOW, serving
@@ -85,6 +89,7 @@ def test_a_trusted_token_is_answered(guarded: Client, body: Json, signer: Signer
 
 
 def test_discovery_asks_who_calls_too(guarded: Client) -> None:
+    """DISC-20, JWT-31."""
     refused(guarded.get("/cds-services"))
     path = "/cds-services"
     assert guarded.get(path, headers=EHR.bearer(path)).status_code == 200
@@ -102,12 +107,14 @@ def test_a_strict_client_gets_what_1_0_had(guarded: Client) -> None:
 
 
 def test_a_token_is_good_for_one_call(guarded: Client, body: Json) -> None:
+    """JWT-40."""
     token = EHR.bearer(VIEW)
     assert guarded.post(VIEW, json=body, headers=token).status_code == 200
     refused(guarded.post(VIEW, json=body, headers=token))
 
 
 def test_of_many_who_use_a_token_at_once_one_is_answered(guarded: Client, body: Json) -> None:
+    """JWT-40."""
     token = EHR.bearer(VIEW)
     statuses: list[int] = []
 
@@ -120,6 +127,26 @@ def test_of_many_who_use_a_token_at_once_one_is_answered(guarded: Client, body: 
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200] + [401] * 7
+
+
+def test_feedback_needs_a_token_of_its_own_and_is_on_the_clients_own_cards(
+    guarded: Client, body: Json
+) -> None:
+    """FB-27, JWT-34."""
+    path = f"{VIEW}/feedback"
+    answer = guarded.post(VIEW, json=body, headers=EHR.bearer(VIEW)).json()
+    (card,) = [card["uuid"] for card in answer["cards"]]
+    entry = {"card": card, "outcome": "overridden", "outcomeTimestamp": "2026-11-01T09:30:00Z"}
+
+    def told(headers: dict[str, str]) -> requests.Response:
+        return guarded.post(path, json={"feedback": [entry]}, headers=headers)
+
+    for headers in ({}, EHR.bearer(VIEW), EHR.bearer(VIEW.replace("patient-view", "order-sign"))):
+        refused(told(headers))
+    token = EHR.bearer(path)
+    assert told(token).json() == {"received": 1, "unknownCards": 0}
+    refused(told(token))
+    assert told(OTHER.bearer(path)).json() == {"received": 1, "unknownCards": 1}
 
 
 NOW = int(time.time())
@@ -157,6 +184,7 @@ CLAIMS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("claims", CLAIMS.values(), ids=CLAIMS)
 def test_claims_that_are_not_right(guarded: Client, body: Json, claims: dict[str, Any]) -> None:
+    """JWT-33, JWT-34."""
     refused(guarded.post(VIEW, json=body, headers=EHR.bearer(VIEW, **claims)))
 
 
@@ -174,6 +202,7 @@ def test_claims_that_are_not_right(guarded: Client, body: Json, claims: dict[str
     ids=lambda claims: " ".join(map(str, claims)),
 )
 def test_claims_that_are_right(guarded: Client, body: Json, claims: dict[str, Any]) -> None:
+    """JWT-33, JWT-34."""
     answer = guarded.post(VIEW, json=body, headers=EHR.bearer(VIEW, **claims))
     assert answer.status_code == 200, answer.text
 
@@ -201,6 +230,7 @@ def test_an_address_with_a_doubled_slash_is_the_same(guarded: Client, body: Json
 def test_the_audience_is_the_public_address(
     base: str, path: str, audience: str, right: bool
 ) -> None:
+    """JWT-34."""
     assert is_for(audience, base, path) is right
 
 
@@ -238,12 +268,22 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
 def test_headers_that_are_not_right(guarded: Client, body: Json, header: dict[str, Any]) -> None:
+    """JWT-32, JWT-38."""
     if "b64" in header:
         # PyJWT would sign it as detached; the bytes are made by hand.
         head = b64({"alg": "ES384", "typ": "JWT", "kid": EHR.kid, "crit": ["b64"], "b64": False})
         refused(guarded.post(VIEW, json=body, headers={"Authorization": f"Bearer {head}..AAAA"}))
         return
     refused(guarded.post(VIEW, json=body, headers=EHR.bearer(VIEW, header)))
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", None])
+def test_a_token_says_that_it_is_one_or_says_nothing(
+    guarded: Client, body: Json, typ: str | None
+) -> None:
+    """JWT-32: clients have to say so; that one does not is no danger here."""
+    answer = guarded.post(VIEW, json=body, headers=EHR.bearer(VIEW, {"typ": typ}))
+    assert answer.status_code == 200, answer.text
 
 
 def test_a_key_that_comes_with_the_token_is_not_looked_at(guarded: Client, body: Json) -> None:
@@ -263,6 +303,7 @@ def test_one_clients_key_does_not_sign_for_another(guarded: Client, body: Json) 
 def test_a_public_key_is_no_shared_secret(
     guarded: Client, body: Json, signer: Signer, algorithm: str
 ) -> None:
+    """JWT-36."""
     public = signer.key.public_key()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     signed = (
@@ -279,6 +320,7 @@ def test_a_public_key_is_no_shared_secret(
 def test_the_key_says_the_algorithm_not_the_token(
     guarded: Client, body: Json, algorithm: object
 ) -> None:
+    """JWT-35, JWT-37."""
     claims = b64(EHR.claims(VIEW))
     valid = EHR.token(VIEW).rsplit(".", 1)[1]
     for signature in ("", valid):
@@ -287,7 +329,7 @@ def test_the_key_says_the_algorithm_not_the_token(
 
 
 def test_an_algorithm_that_the_client_may_not_use(guarded: Client, body: Json) -> None:
-    """The key could, but the client was agreed on ES384 and RS384."""
+    """JWT-37: The key could, but the client was agreed on ES384 and RS384."""
     weaker = Signer(RSA.issuer, "RS256", RSA.kid)
     weaker.key = RSA.key
     refused(guarded.post(VIEW, json=body, headers=weaker.bearer(VIEW)))
@@ -356,6 +398,7 @@ def create_app_of(client: Client) -> Any:
 def test_the_log_says_why_and_nothing_of_the_token(
     guarded: Client, body: Json, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """JWT-40, SEC-3."""
     caplog.set_level(logging.DEBUG)
     token = EHR.token(
         VIEW, jti="Sentinel-jti", tenant="Sentinel-tenant", exp=NOW - 90, iat=NOW - 91
@@ -379,6 +422,7 @@ def clock() -> list[float]:
 
 
 def test_keys_are_kept_and_asked_for_again_with_restraint(clock: list[float]) -> None:
+    """JWT-39."""
     with key_server() as published:
         published.document = EHR.jwks()
         keys = KeyServer(published.url, lambda: clock[0])
@@ -412,6 +456,74 @@ def test_keys_outlive_their_server_for_a_while(clock: list[float]) -> None:
         assert published.asked == asked, "a server that is down is left alone"
 
 
+def test_after_a_quiet_night_all_who_come_at_once_are_answered(clock: list[float]) -> None:
+    with key_server() as published, ThreadPoolExecutor(8) as callers:
+        published.document = EHR.jwks()
+        keys = KeyServer(published.url, lambda: clock[0])
+        assert keys.find(EHR.kid)
+        clock[0] += key_server_module.GRACE_SECONDS + 1
+        published.delay_seconds = 0.3
+        found = list(callers.map(lambda _: [k.kid for k in keys.find(EHR.kid)], range(8)))
+        assert found == [[EHR.kid]] * 8
+        assert published.asked == 2, "one asks, and the others wait for it"
+
+
+def test_a_key_server_that_drips_its_headers_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No single wait is long, so only the whole can be limited; and nobody asks again meanwhile."""
+    monkeypatch.setattr(key_server_module, "_WHOLE_SECONDS", 0.5)
+    monkeypatch.setattr(key_server_module, "PAUSE_SECONDS", 0)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as server:
+        keys = KeyServer(f"http://127.0.0.1:{listening.getsockname()[1]}/jwks.json")
+        server.submit(_dripping, listening, over)
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(KeysUnavailable):
+                keys.find(EHR.kid)
+        assert time.monotonic() - began < 5
+        listening.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+        over.set()
+
+
+def _dripping(listening: socket.socket, over: threading.Event) -> None:
+    """A header without end."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        while not over.wait(0.1):
+            connection.sendall(b"x")
+
+
+def test_the_body_of_a_redirect_is_not_read() -> None:
+    """It could be without end."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as server:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/jwks.json"
+        hung_up = server.submit(_redirecting_without_end, listening)
+        with pytest.raises(KeysUnavailable):
+            KeyServer(url).find(EHR.kid)
+        assert hung_up.result(), "it was not listened to until it gave up"
+
+
+def _redirecting_without_end(listening: socket.socket) -> bool:
+    """Whether the other side hung up before 64 MB were sent."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.settimeout(10)
+        connection.recv(65536)
+        try:
+            connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n")
+            for _ in range(64):
+                connection.sendall(b" " * 1024 * 1024)
+        except OSError:
+            return True
+    return False
+
+
 @pytest.mark.parametrize(
     "document, status, headers",
     [
@@ -422,8 +534,9 @@ def test_keys_outlive_their_server_for_a_while(clock: list[float]) -> None:
         (b"not JSON", 200, {}),
         (b"[" * 100_000, 200, {}),
         (b" " * 300_000 + json.dumps(EHR.jwks()).encode(), 200, {}),
+        (json.dumps(EHR.jwks()).encode(), 200, {"Content-Encoding": "gzip"}),
     ],
-    ids=["redirect", "404", "keys are text", "list", "no JSON", "deep", "long"],
+    ids=["redirect", "404", "keys are text", "list", "no JSON", "deep", "long", "not packed"],
 )
 def test_what_is_no_key_set(document: Any, status: int, headers: dict[str, str]) -> None:
     with key_server() as published:
@@ -432,7 +545,27 @@ def test_what_is_no_key_set(document: Any, status: int, headers: dict[str, str])
             KeyServer(published.url).find(EHR.kid)
 
 
+def test_while_one_clients_keys_are_at_hand_no_other_server_is_asked_for_readiness(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A probe must not wait for a key server that is down, whichever stands first in the file."""
+    monkeypatch.setattr(key_server_module, "PAUSE_SECONDS", 0)
+    with key_server() as down, key_server() as up:
+        down.status, up.document = 500, EHR.jwks()
+        clients = [
+            Site("down", issuer=OTHER.issuer, jwks_url=down.url),
+            Site("up", issuer=EHR.issuer, jwks_url=up.url),
+        ]
+        for order in (clients, clients[::-1]):
+            tokens = TokenCheck(order, {}, BASE)
+            assert tokens.has_keys()
+            asked = down.asked, up.asked
+            assert tokens.has_keys()
+            assert (down.asked, up.asked) == asked
+
+
 def test_a_listed_jku_is_called_and_no_other(tmp_path: Path, advisor: Advisor) -> None:
+    """JWT-38."""
     with key_server() as listed, key_server() as unlisted:
         listed.document = unlisted.document = EHR.jwks()
         asked = required(

@@ -533,6 +533,8 @@ BAD_SETTINGS = [
     ("CDS_CANONICAL_URL", "https://", "an absolute http or https URL"),
     ("CDS_CANONICAL_URL", "https://example.org?a=b", "an absolute http or https URL"),
     ("CDS_CANONICAL_URL", "https://[half", "an absolute http or https URL"),
+    ("CDS_CANONICAL_URL", 'https://example.org/"x', "an absolute http or https URL"),
+    ("CDS_CANONICAL_URL", "https://example.org/a b", "an absolute http or https URL"),
 ]
 
 

@@ -31,6 +31,21 @@ def without_dots(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if value is not ...}
 
 
+def test_of_two_clients_with_one_fhir_server_only_one_is_launched(tmp_path: Path) -> None:
+    """A launch names the server alone: it must not be one client's launch with the other's id."""
+    launching = {"smart_links": True, "smart_client_id": "timeline"}
+    one = {**TABLE, "fhir_servers": ["https://ehr.hospital.example/fhir"]}
+    other = {
+        "name": "other",
+        "issuer": OTHER.issuer,
+        "jwks": OTHER.jwks(),
+        "fhir_servers": ["https://EHR.hospital.example:443/fhir/"],
+    }
+    assert len(read_clients(clients_file(tmp_path, {**one, **launching}, other)).clients) == 2
+    with pytest.raises(KnowledgeError, match=r"\[client other\] smart_links: ehr and other have"):
+        read_clients(clients_file(tmp_path, {**one, **launching}, {**other, **launching}))
+
+
 def test_every_key_of_a_client_is_documented() -> None:
     assert set(KEYS) == {field.name for field in msgspec.structs.fields(Client)}
 
@@ -45,7 +60,11 @@ def test_a_client_with_every_key(tmp_path: Path) -> None:
         "jku": ["https://ehr.hospital.example/jwks.json"],
         "algorithms": ["ES384", "EdDSA"],
         "fhir_servers": ["https://ehr.hospital.example/fhir", "10.1.0.0/16"],
-        "cors_origins": ["https://ehr.hospital.example"],
+        "cors_origins": [
+            "https://ehr.hospital.example",
+            "http://127.0.0.1:443",
+            "http://[::1]:8080",
+        ],
         "smart_links": True,
         "smart_client_id": "timeline",
         "frame_ancestors": ["https://ehr.hospital.example"],
@@ -101,6 +120,22 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "FHIR in no network": ({"fhir_servers": ["10.1.0.7/16"]}, r"fhir_servers: .* a network"),
     "origin with a path": ({"cors_origins": ["https://a.example/"]}, r"cors_origins: .* an origin"),
     "origin *": ({"cors_origins": ["*"]}, r"cors_origins: .* an origin"),
+    "origin with more in it": (
+        {"frame_ancestors": ["https://a.example;script-src"]},
+        r"frame_ancestors: .* an origin",
+    ),
+    "two origins": (
+        {"cors_origins": ["https://a.example,b.example"]},
+        r"cors_origins: .* an origin",
+    ),
+    "origin with its usual port": (
+        {"cors_origins": ["https://a.example:443"]},
+        r"cors_origins: .* an origin",
+    ),
+    "origin with half a port": (
+        {"cors_origins": ["https://a.example:"]},
+        r"cors_origins: .* an or",
+    ),
     "origin null": ({"cors_origins": ["null"]}, r"cors_origins: .* an origin"),
     "rate": ({"rate_per_minute": 0}, r"rate_per_minute: a whole number"),
     "behaviour": ({"action_selection_behavior": ["some"]}, r"action_selection_behavior"),
@@ -238,6 +273,20 @@ def test_add_writes_a_documented_file_and_says_what_the_ehr_needs(tmp_path: Path
     written = path.read_text(encoding="utf-8")
     assert all(f"#   {key}: " in written for key in KEYS)
     assert list(tmp_path.glob("*.toml")) == [path], "nothing is left lying about"
+
+
+def test_add_keeps_words_that_the_machine_has_no_letters_for(tmp_path: Path) -> None:
+    path = clients_file(tmp_path, TABLE)
+    note = "# asked for by Dr. M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller\n"
+    path.write_text(note + path.read_text(encoding="utf-8"), encoding="utf-8")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    settings = {"CDS_CLIENTS": str(path), "CDS_BASE_URL": BASE, **plain}
+    other = ["--issuer", OTHER.issuer, "--jwks-url", "https://other.example/jwks.json"]
+    done = process("client", "add", "other", *other, settings=settings)
+    assert done.returncode == 0, done.stderr
+    assert path.read_text(encoding="utf-8").startswith(note)
+    assert [c.name for c in read_clients(path).clients] == ["ehr", "other"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

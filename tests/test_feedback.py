@@ -180,6 +180,7 @@ TAKEN = {**GOOD, "outcome": "accepted", "acceptedSuggestions": [{"id": "s1"}]}
 def test_a_malformed_entry_is_named_and_nothing_of_the_call_is_kept(
     memory: Memory, entry: Any, where: str
 ) -> None:
+    """FB-21, FB-22, FB-23, FB-24."""
     answer = memory.feedback(GOOD, entry, GOOD)
     assert answer.status_code == 400
     (issue,) = answer.get_json()["issue"]

@@ -1,14 +1,18 @@
 """A FHIR server that hangs, lies, redirects or refuses: said by name, in time, and never an empty answer."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
+from cds_service.clients import Client as Site
 from cds_service.errors import DataUnavailable
-from cds_service.fhir.budget import Limits
+from cds_service.fhir.budget import FetchFailed, Limits
+from cds_service.fhir.failures import retry_after
+from cds_service.fhir.referenced import References
 from cds_service.guidance import Advisor
 from tests.charts import PATIENT, Json, alp, condition, day, draft, patient, taking
 from tests.conftest import Client
@@ -48,10 +52,13 @@ TROUBLES = [
     ("drip-headers", r"gave no whole answer within 1 s"),
     ("dies", r"no connection to the FHIR server"),
     ("redirect", r"redirects to another server or base"),
+    ("redirect http://[", r"links to something that is no address"),
     ("loop", r"go round in a circle"),
     ("endless", r"there are more than 40 pages"),
     ("next-away", r"leads to another server or base"),
+    ("next-nowhere", r"links to something that is no address"),
     ("flood", r"larger than"),
+    ("redirect-flood", r"larger than"),
 ]
 
 
@@ -66,10 +73,12 @@ def elsewhere() -> Any:
 
 
 def site_with_trouble(site: Ehr, elsewhere: FhirStub, kind: str, trouble: str) -> None:
-    if trouble == "flood":
+    if "flood" in trouble:
         flood()  # made beforehand, so that it comes in time
     site.stub.trouble[kind] = trouble
     site.stub.elsewhere = f"{elsewhere.base}/{kind}?patient={PATIENT}"
+    if trouble == "next-nowhere":
+        site.stub.trouble[kind], site.stub.elsewhere = "next-away", "//["
 
 
 def limits_for(trouble: str) -> Limits:
@@ -86,11 +95,14 @@ def unheard(elsewhere: FhirStub) -> None:
 def test_required_data_that_cannot_be_had_is_412_with_key_and_cause(
     advisor: Advisor, elsewhere: FhirStub, trouble: str, words: str
 ) -> None:
+    """PF-8, FA-11, FA-24."""
     small = limits_for(trouble)
     with ehr(advisor, *LOW, limits=small) as site:
         site_with_trouble(site, elsewhere, "Observation", trouble)
+        # What floods a hook may leave no room for what comes beside it: the patient is there already.
+        given = {**CALL, "prefetch": {"patient": LOW[0]}}
         with pytest.raises(DataUnavailable) as refusal:
-            site.answer(CALL, fhirAuthorization=GRANT)
+            site.answer(given, fhirAuthorization=GRANT)
         text = refusal.value.diagnostics
         assert refusal.value.where == "prefetch.alp"
         assert words in text or (trouble in SLOW and "were over" in text)
@@ -105,6 +117,7 @@ def test_required_data_that_cannot_be_had_is_412_with_key_and_cause(
 def test_optional_data_that_cannot_be_had_stands_on_the_card_as_not_known(
     advisor: Advisor, elsewhere: FhirStub, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """PF-9, FA-11, FA-24."""
     small = limits_for(trouble)
     with ehr(advisor, *LOW, limits=small) as site, caplog.at_level("DEBUG"):
         site_with_trouble(site, elsewhere, "Procedure", trouble)
@@ -122,6 +135,7 @@ def test_optional_data_that_cannot_be_had_stands_on_the_card_as_not_known(
 def test_all_at_once_still_cost_no_more_than_the_budget(
     advisor: Advisor, elsewhere: FhirStub
 ) -> None:
+    """FA-24."""
     with ehr(advisor, *LOW, limits=BRISK) as site:
         site_with_trouble(site, elsewhere, "*", "drip-headers")
         with pytest.raises(DataUnavailable):
@@ -129,6 +143,37 @@ def test_all_at_once_still_cost_no_more_than_the_budget(
         assert site.last_seconds < BRISK.hook_seconds + SLACK_SECONDS
         site.stub.trouble.clear()
         assert site.slugs(CALL) == ["persistent-low-alp"], "the threads are free again"
+
+
+def test_a_patient_read_by_itself_costs_no_more_than_the_budget_either(advisor: Advisor) -> None:
+    """As the timeline reads one, before anything else."""
+    with ehr(advisor, *LOW, limits=BRISK) as site:
+        site.stub.trouble["Patient"] = "drip-headers"
+        server = site.advisor.fhir.server_of(site.stub.base, None, Site("ehr", site.servers))
+        assert server is not None
+        began = time.perf_counter()
+        with server, pytest.raises(FetchFailed):
+            server.patient(PATIENT)
+        assert time.perf_counter() - began < BRISK.hook_seconds + SLACK_SECONDS
+
+
+def test_one_clients_hanging_server_takes_no_thread_from_another(advisor: Advisor) -> None:
+    ids = References({"Medication": [str(n) for n in range(400)]})  # eight searches
+    limits = Limits(call_seconds=8.0, hook_seconds=8.0)
+    with ehr(advisor, *LOW, limits=limits) as site, running(FhirStub()) as hanging:
+        hanging.trouble["*"] = "hang"
+        access, slow = site.advisor.fhir, Site("slow", (hanging.base,))
+        servers = [access.server_of(hanging.base, None, slow) for _ in range(10)]
+        with ThreadPoolExecutor(len(servers)) as calls:
+            for server in servers:
+                assert server is not None
+                calls.submit(server.complete, {}, {}, PATIENT, ids)
+            while len(hanging.asked) < 64:
+                time.sleep(0.02)
+            assert site.slugs(CALL) == ["persistent-low-alp"]
+            assert site.last_seconds < limits.hook_seconds / 2
+            for server in servers:
+                server.__exit__()  # type: ignore[union-attr]
 
 
 def test_all_medication_sources_failing_is_412_with_the_cause(advisor: Advisor) -> None:
@@ -156,6 +201,14 @@ def test_a_busy_server_is_asked_once_more(advisor: Advisor, later: str) -> None:
         assert len(site.stub.asked) == before + 2 * 9, "once more, and no more"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Mon, 01 Jan 2024 00:00:00 +99999999999", "Mon, 01 Jan 9999999999 00:00:00 GMT", "soon", ""],
+)
+def test_a_time_to_wait_that_is_none_is_taken_for_soon(text: str) -> None:
+    assert retry_after(text) == retry_after(None)
+
+
 @pytest.mark.parametrize("status", ["405", "414", "431", "400"])
 def test_searches_are_posted_where_the_server_says_so(advisor: Advisor, status: str) -> None:
     with ehr(advisor, *LOW) as site:
@@ -174,6 +227,7 @@ def test_an_order_of_results_that_the_server_does_not_know_is_left_out(advisor: 
 
 
 def test_searches_are_encoded_and_ask_for_fhir_json(advisor: Advisor) -> None:
+    """FA-3, FA-9."""
     with ehr(advisor, *LOW) as site:
         site.answer(CALL, fhirAuthorization=GRANT)
         for asked in site.stub.asked:
@@ -224,6 +278,7 @@ def test_parameters_that_the_server_ignores_are_no_reason_to_use_anothers_result
 def test_a_prefetched_bundle_of_several_pages_is_followed_with_the_token(
     service: Client, elsewhere: FhirStub
 ) -> None:
+    """PF-24, FA-11."""
     with ehr(service.advisor, *LOW) as site:
         site.stub.token = TOKEN
         request = service.request(*LOW)
@@ -253,6 +308,7 @@ def test_pf_16_pf_14_what_the_ehr_could_not_find_or_not_look_up_is_not_asked_aga
 
 
 def test_a_server_that_is_not_listed_is_never_called(service: Client, elsewhere: FhirStub) -> None:
+    """FA-11, FA-20."""
     with ehr(service.advisor, *LOW) as site:
         for servers in ((), (elsewhere.base,), (f"{site.stub.base}/r4",)):
             site.servers = servers
@@ -331,6 +387,7 @@ def test_an_order_that_is_no_antiresorptive_costs_no_query(service: Client) -> N
 
 
 def test_searches_run_side_by_side(advisor: Advisor) -> None:
+    """PF-39."""
     with ehr(advisor, *LOW) as site:
         site.answer(CALL)
         site.stub.delay_seconds = 0.2

@@ -71,6 +71,7 @@ def test_the_listed_base_in_another_spelling_is_the_same(server: str) -> None:
     ],
 )
 def test_no_trick_makes_another_server_the_listed_one(server: str) -> None:
+    """FA-11."""
     assert AllowedServers([LISTED, "https://127.0.0.1/r4"]).find(server) is None
 
 
@@ -84,6 +85,14 @@ def test_no_trick_makes_another_server_the_listed_one(server: str) -> None:
         ("https://fhir.example/r4/%2E%2e/admin", False),
         ("https://fhir.example/r4/..%2Fadmin", False),
         ("https://fhir.example/r4/x%2f..%5cadmin", False),
+        ("https://fhir.example/r4/%252e%252e/admin", False),
+        ("https://fhir.example/r4/..%25252Fadmin", False),
+        ("https://fhir.example/r4/..;/admin", False),
+        ("https://fhir.example/r4/%2e%2e;x=1/admin", False),
+        ("https://fhir.example/r4/..%3B/admin", False),
+        ("https://fhir.example/r4/..%00/admin", False),
+        ("https://fhir.example/r4/Observation/a..b", True),
+        ("https://fhir.example/r4/...;x", True),
         ("http://fhir.example/r4/Observation", False),
         ("https://fhir.example:444/r4/Observation", False),
         ("https://me@fhir.example/r4/Observation", False),
@@ -92,6 +101,7 @@ def test_no_trick_makes_another_server_the_listed_one(server: str) -> None:
     ],
 )
 def test_next_pages_lie_at_the_base_or_below_it(url: str, inside: bool) -> None:
+    """FA-11."""
     assert bases.read_base(LISTED).holds(url) is inside
 
 
@@ -111,6 +121,12 @@ def test_next_pages_lie_at_the_base_or_below_it(url: str, inside: bool) -> None:
         ([LISTED], "fhir.example", "::ffff:10.1.2.3", False),
         ([LISTED], "fhir.example", "64:ff9b::a01:203", False),
         ([LISTED], "fhir.example", "2002:a01:203::1", False),
+        ([LISTED], "fhir.example", "64:ff9b:1::a01:203", False),
+        ([LISTED], "fhir.example", "::10.1.2.3", False),
+        ([LISTED], "fhir.example", "fec0::1", False),
+        ([LISTED], "fhir.example", "240.0.0.1", False),
+        ([LISTED], "fhir.example", "2606:2800:220:1::1", True),
+        ([LISTED], "fhir.example", "64:ff9b::5db8:d822", True),
         ([LISTED, "10.1.0.0/16"], "fhir.example", "10.1.2.3", True),
         ([LISTED, "10.1.0.0/16"], "fhir.example", "::ffff:10.1.2.3", True),
         ([LISTED, "10.1.0.0/16"], "fhir.example", "10.2.2.3", False),
@@ -123,6 +139,7 @@ def test_next_pages_lie_at_the_base_or_below_it(url: str, inside: bool) -> None:
 def test_names_lead_to_public_addresses_and_to_listed_networks(
     entries: list[str], host: str, address: str, allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """FA-11."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     found = [(family, socket.SOCK_STREAM, 6, "", (address, 443))]
     public = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443))

@@ -5,13 +5,16 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from click.testing import CliRunner, Result
+from werkzeug.serving import make_server
 
 from cds_service.app import create_app
 from cds_service.cli import main
@@ -160,6 +163,14 @@ def test_a_running_service_is_fired_at_and_asks_the_server_itself() -> None:
             ],
             "no CDS service answers there",
         ),
+        (
+            ["fire", "--fhir-server", "http://127.0.0.1:1", "--patient", "1", "--save", "no/where"],
+            "no/where: cannot be written (No such file or directory)",
+        ),
+        (
+            ["fire", "--fhir-server", "http://x", "--patient", "1", "--service", "http://["],
+            "no CDS service answers there",
+        ),
         (["load", "--fhir-server", "x", "README.md"], "--fhir-server is to be"),
         (["load", "--fhir-server", "http://127.0.0.1:1", "README.md"], "not valid JSON"),
         (["load", "--fhir-server", "http://127.0.0.1:1", "nowhere.json"], "cannot be read"),
@@ -177,6 +188,115 @@ def test_wrong_input_is_one_line_and_exit_status_2(
     assert result.exit_code == 2, result.output
     assert words in result.output
     assert "Traceback" not in result.output
+
+
+@contextmanager
+def answering_anything(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[str]]]:
+    """A server that gives these answers one after the other, whatever is asked; what it was told."""
+    left, told = list(answers), []
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        told.append(environ.get("HTTP_AUTHORIZATION", ""))
+        status, body = left.pop(0) if len(left) > 1 else left[0]
+        start_response(f"{status} X", [("Content-Type", "application/json")])
+        return [body]
+
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", told
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+OFFERED = json.dumps(
+    {"services": [{"hook": "patient-view", "id": "x", "description": "", "prefetch": {}}]}
+).encode()
+
+
+@pytest.mark.parametrize(
+    "answers, words",
+    [
+        ([(200, b"[]")], "no CDS service answers there"),
+        ([(200, b'{"services": {}}')], "no CDS service answers there"),
+        ([(200, b'{"services": [{"hook": "patient-view"}]}')], "no CDS service answers there"),
+        ([(200, b'{"services": ["x"]}')], "no CDS service answers there"),
+        ([(500, b"")], "no CDS service answers there"),
+        ([(200, OFFERED), (200, b"[]")], "no answer that CDS Hooks knows"),
+        ([(200, OFFERED), (200, b"{}")], "no answer that CDS Hooks knows"),
+        ([(200, OFFERED), (200, b'{"cards": [{"summary": 1}]}')], "no answer that CDS Hooks knows"),
+        ([(200, OFFERED), (400, b'{"issue": ["x"]}')], "the service answered 400"),
+        ([(200, OFFERED), (400, b'"no"')], "the service answered 400"),
+        ([(200, OFFERED), (502, b"<html>")], "the service answered 502"),
+    ],
+)
+def test_a_service_that_answers_anything_is_told_in_one_line(
+    answers: list[tuple[int, bytes]], words: str
+) -> None:
+    with answering_anything(*answers) as (service, _):
+        given = ["--fhir-server", "http://127.0.0.1:1", "--patient", "1", "--service", service]
+        result = run("fire", *given)
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit), result.output
+    assert words in result.output
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (b"[]", "answered 200: without saying why"),
+        (b'{"issue": ["x"]}', "answered 200: without saying why"),
+        (b'{"issue": [{"details": []}]}', "answered 200: without saying why"),
+        (b'{"type": "transaction-response", "entry": ["x"]}', "answered for 1 of 1"),
+        (b'{"type": "transaction-response", "entry": {}}', "answered for 0 of 1"),
+        (json.dumps({"type": "transaction-response", "entry": [1] * 17}).encode(), "17 entries"),
+    ],
+)
+def test_a_fhir_server_that_answers_anything_is_told_in_one_line(answer: bytes, words: str) -> None:
+    with answering_anything((200, answer)) as (base, _):
+        result = run("load", "--fhir-server", base, str(PATIENTS / "normal-alp.json"))
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit), result.output
+    assert words in result.output
+
+
+def test_a_token_is_not_displaced_by_a_password_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.1 login somebody password else\n", encoding="ascii")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with answering_anything((200, b"{}")) as (base, told):
+        named = base.replace(
+            "127.0.0.1", "127.1"
+        )  # the same, which does not look like this machine
+        given = ["--fhir-server", named, "--token", TOKEN, str(PATIENTS / "normal-alp.json")]
+        run("load", *given)
+    assert told == [f"Bearer {TOKEN}"]
+
+
+def test_a_proxy_of_the_machine_is_not_asked_for_what_is_on_it(
+    sandbox: str, ids: dict[str, str]
+) -> None:
+    nowhere = {"http_proxy": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+    for arguments in (
+        ["demo", "--once", "--port", "0"],
+        ["load", "--fhir-server", sandbox, str(PATIENTS / "normal-alp.json")],
+        ["fire", "--fhir-server", sandbox, "--patient", ids["normal-alp"], *DAY],
+    ):
+        result = CliRunner().invoke(main, arguments, env={"COLUMNS": "200", **nowhere})
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    "command", [["load", "README.md"], ["fire", "--patient", "1"]], ids=["load", "fire"]
+)
+def test_a_time_to_wait_is_more_than_none(command: list[str]) -> None:
+    result = run(*command, "--fhir-server", "http://127.0.0.1:1", "--timeout", "0")
+    assert result.exit_code == 2
+    assert "--timeout" in result.output
 
 
 def test_a_transaction_names_every_resource_so_that_it_is_found_again() -> None:

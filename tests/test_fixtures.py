@@ -1,5 +1,6 @@
 """The bundled patients: as the table says, FHIR R4, nobody real, and answered as expected."""
 
+import gc
 import json
 from collections import Counter
 from typing import Any
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
+from cds_service.guidance import Advisor
 from cds_service.hooks.request import decode
 from tests.charts import REFERENCE, fixture
 from tests.conftest import Client, slug
@@ -94,3 +96,21 @@ def test_nobody_real(row: Fixture) -> None:
     for person in (*people, bundled_request(row)["prefetch"]["patient"]):
         assert person["meta"]["tag"] == [SYNTHETIC]
         assert person["name"], "a page that lists patients has a name to show"
+
+
+@each
+def test_an_answer_leaves_nothing_for_the_garbage_collector(advisor: Advisor, row: Fixture) -> None:
+    """What was read of a patient is gone with the answer, not when a collection happens to come."""
+    body = msgspec.json.encode(bundled_request(row))
+
+    def answer() -> None:
+        advisor.answer(decode(body, ("patient-view",)), REFERENCE)
+
+    answer()
+    gc.collect()
+    gc.disable()
+    try:
+        answer()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

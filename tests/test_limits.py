@@ -45,7 +45,7 @@ def unavailable(answer: requests.Response, status: int, code: str) -> None:
 
 
 def test_every_address_asks_who_calls_or_is_listed_as_public(tmp_path: Path) -> None:
-    """A new address fails here until it asks, or stands on the short list with its reason."""
+    """JWT-30, JWT-31: A new address fails here until it asks, or stands on the short list with its reason."""
     launching = {
         "smart_links": True,
         "smart_client_id": "timeline",
@@ -183,7 +183,8 @@ def test_launches_at_a_server_that_does_not_answer_take_no_more_than_its_clients
         first = threading.Thread(target=client.get, args=(launch,))
         first.start()
         held, _ = silent.accept()
-        assert client.get(launch).status_code == 503
+        full = client.get(launch)
+        assert (full.status_code, full.headers["Retry-After"]) == (503, "1")
         path = "/cds-services"
         assert client.get(path, headers=OTHER.bearer(path)).status_code == 200
         silent.close()
@@ -208,6 +209,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, advisor: Advisor) -> Iterato
 
 @pytest.mark.parametrize("path", ["/cds-services", VIEW, f"{VIEW}/feedback", f"/{VIEW[1:]}/"])
 def test_a_preflight_needs_no_token(pages: Client, path: str) -> None:
+    """CORS-1."""
     answer = requests.options(pages.base + path, headers=PREFLIGHT, timeout=10)
     assert answer.status_code == 204
     assert answer.headers["Access-Control-Allow-Origin"] == PAGE
@@ -239,6 +241,7 @@ def test_another_origin_is_not_let_in(pages: Client, origin: str) -> None:
 
 
 def test_errors_can_be_read_by_the_page(pages: Client) -> None:
+    """CORS-1."""
     for answer, status in (
         (pages.post(VIEW, json={}, headers={"Origin": PAGE}), 401),
         (pages.post(VIEW, json={}, headers={**EHR.bearer(VIEW), "Origin": PAGE}), 400),

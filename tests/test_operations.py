@@ -692,6 +692,8 @@ def seen(peer: str, headers: Mapping[str, str]) -> tuple[str, str, bool]:
         ("203.0.113.9", {"X-Forwarded-For": "10.0.0.1"}, ("203.0.113.9", "http", True)),
         ("203.0.113.9", {"X-Forwarded-Proto": "https"}, ("203.0.113.9", "http", True)),
         ("203.0.113.9", {"Forwarded": "for=10.0.0.1"}, ("203.0.113.9", "http", True)),
+        ("127.0.0.1", {"Via": "1.1 proxy"}, ("127.0.0.1", "http", True)),
+        ("10.0.0.1", {"Via": "1.1 proxy"}, ("10.0.0.1", "http", False)),
         ("10.0.0.1", {}, ("10.0.0.1", "http", False)),
         (
             "10.0.0.1",

@@ -284,13 +284,19 @@ def test_an_unknown_resource_is_an_operation_outcome(service: Client, path: str)
     assert (answer.status_code, answer.json()["resourceType"]) == (404, "OperationOutcome")
 
 
-def test_an_unchanged_resource_is_not_sent_again(service: Client) -> None:
-    first = service.get("/fhir/CodeSystem/orders")
-    again = service.get("/fhir/CodeSystem/orders", headers={"If-None-Match": first.headers["ETag"]})
+@pytest.mark.parametrize("path", [*PAGES, "/fhir/CodeSystem/orders", "/fhir/ValueSet/alp-total"])
+def test_what_has_not_changed_is_not_sent_again(service: Client, path: str) -> None:
+    first = service.get(path)
+    assert first.headers["Cache-Control"] == "no-cache", "kept, and asked for each time"
+    again = service.get(path, headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
+    assert "default-src 'none'" in again.headers["Content-Security-Policy"]
+    changed = service.get(path, headers={"If-None-Match": '"another"'})
+    assert (changed.status_code, changed.content) == (200, first.content)
 
 
-# --- what production does not have ---
+def test_a_page_that_is_not_there_is_not_kept(service: Client) -> None:
+    assert service.get("/knowledge/situations/unknown").headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", ["/patients/persistent-low-alp", "/smart/launch", "/timeline"])

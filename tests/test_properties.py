@@ -264,6 +264,17 @@ def test_an_answer_is_one_or_two_cards_or_a_named_silence(advisor: Advisor, char
 
 
 @thorough
+@given(chart=charts)
+def test_a_row_of_a_recent_low_needs_one(advisor: Advisor, chart: Chart) -> None:
+    """Rows that are left out without a recent low value would not have held."""
+    call = msgspec.json.encode(called(advisor, chart.written()))
+    decision = advisor.answer(decode(call, (PATIENT_VIEW,)), REFERENCE, explain=True).decision
+    left_out = {row.slug for row in advisor.rulebook.rows if row.of_a_recent_low}
+    held = {step.slug for step in decision.steps if step.verdict.holds}
+    assert decision.assessment.recent_low is not None or not held & left_out
+
+
+@thorough
 @given(chart=charts, choices=st.data())
 def test_the_order_of_entries_changes_nothing(
     advisor: Advisor, chart: Chart, choices: st.DataObject
@@ -307,6 +318,17 @@ def test_ids_do_not_decide_between_results_of_one_day(
 ) -> None:
     plain, behind, before = changed_by_copies(advisor, chart, [pick], prefix)
     assert (behind, before) == (plain, plain)
+
+
+@pytest.mark.parametrize("value", range(20, 34))
+def test_the_order_of_copies_that_differ_changes_nothing(advisor: Advisor, value: int) -> None:
+    """Neither says when it was updated: content settles which one counts, not where it is kept."""
+    copies = [{**alp(found, -40, 35), "id": "copied"} for found in (value, 60)]
+    one, other = (
+        words(ask(advisor, called(advisor, [patient(), *entries])))
+        for entries in (copies, copies[::-1])
+    )
+    assert one == other
 
 
 @thorough

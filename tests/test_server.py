@@ -377,6 +377,7 @@ def test_forwarded_headers_of_a_stranger_change_nothing(tmp_path: Path) -> None:
         refused = server.get("/metrics", headers=forwarded)
         assert refused.status_code == 403, "loopback, but on behalf of nobody knows whom"
         assert "CDS_METRICS_FROM" in refused.json()["issue"][0]["diagnostics"]
+        assert server.get("/metrics", headers={"Via": "1.1 proxy"}).status_code == 403
         assert server.get("/metrics").status_code == 200
         assert "203.0.113.9" not in server.log()
         assert "address=127.0.0.1" in server.log()

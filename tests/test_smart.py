@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,12 +19,14 @@ from cds_service.app import create_app
 from cds_service.clients import Client
 from cds_service.database import open_database
 from cds_service.database.smart_sessions import SMART_SESSIONS
-from cds_service.errors import EhrUnavailable, KnowledgeError, LaunchRefused
+from cds_service.errors import EhrUnavailable, KnowledgeError, LaunchRefused, TooManyCalls
 from cds_service.fhir import outward, smart
 from cds_service.guidance import Advisor
 from cds_service.hooks.card import Link
 from cds_service.hooks.request import decode
 from cds_service.settings import Settings
+from cds_service.web.pages import launch_rate
+from cds_service.web.pages.launched_chart import Opened
 from tests.charts import REFERENCE, Json, fixture
 from tests.conftest import open_settings
 from tests.make_fixtures import FOLDER
@@ -210,6 +213,17 @@ def test_the_token_goes_to_the_fhir_server_and_nowhere_else(
     assert not [word for word in (ACCESS_TOKEN, NAME, "clinician-1") if word.encode() in stored]
 
 
+def test_what_holds_a_secret_does_not_show_it() -> None:
+    """FA-9."""
+    secret = "Sentinel-secret"
+    for value in (
+        smart.Token(access_token=secret, token_type="Bearer", id_token=secret),
+        smart.Asked(secret, secret, secret, "", "", "", "", None),
+        Opened("", "", secret, secret, secret, ""),
+    ):
+        assert secret not in f"{value} {value!r} {[value]}"
+
+
 def test_searches_are_percent_encoded(browser: Browser, ehr: Ehr) -> None:
     browser.opened(ehr)
     paths = [path for path, _ in ehr.reads]
@@ -233,6 +247,7 @@ def test_cookies_over_https_also_work_in_a_frame_of_the_record_system(
     with service(ehr.iss, tmp_path, "https://cds.example/low", frame_ancestors=[origin]) as base:
         answer = Browser(base).launch(ehr)
     cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("__Secure-cds-launch-")
     assert "Path=/low/smart" in cookie
     assert {"Secure", "HttpOnly", "SameSite=None", "Partitioned"} <= set(cookie.split("; "))
     assert f"frame-ancestors {origin}" in answer.headers["Content-Security-Policy"]
@@ -241,12 +256,81 @@ def test_cookies_over_https_also_work_in_a_frame_of_the_record_system(
     ]
 
 
+def test_cookies_of_a_host_of_our_own_are_no_neighbours_to_set(ehr: Ehr, tmp_path: Path) -> None:
+    """A browser takes `__Host-` from that very host only, over TLS only, and for all of it."""
+    public = "https://cds.example"
+    with service(ehr.iss, tmp_path, public) as base:
+        launched = Browser(base).launch(ehr)
+        cookie, _, attributes = launched.headers["Set-Cookie"].partition("; ")
+        assert cookie.startswith("__Host-cds-launch-")
+        assert {"Secure", "Path=/"} <= set(attributes.split("; "))
+        assert "Domain" not in attributes
+        back = requests.get(launched.headers["Location"], allow_redirects=False, timeout=20)
+        sent = {"Cookie": cookie}
+        opened = requests.get(
+            back.headers["Location"].replace(public, base),
+            headers=sent,
+            allow_redirects=False,
+            timeout=20,
+        )
+        assert opened.status_code == 303, opened.text
+        given = [line.partition(";")[0] for line in opened.raw.headers.getlist("Set-Cookie")]
+        assert [name.partition("=")[0][:20] for name in given] == [
+            "__Host-cds-timeline-",
+            cookie.partition("=")[0][:20],
+        ]
+        page = base + opened.headers["Location"]
+        assert requests.get(page, headers={"Cookie": given[0]}, timeout=20).status_code == 200
+        bare = {"Cookie": given[0].removeprefix("__Host-")}
+        assert requests.get(page, headers=bare, timeout=20).status_code == 403
+
+
 def test_the_page_is_kept_by_no_cache_and_framed_by_nobody(browser: Browser, ehr: Ehr) -> None:
     headers = browser.opened(ehr).headers
     assert headers["Cache-Control"] == "no-store"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+def test_a_page_is_framed_by_the_client_that_it_was_launched_for(ehr: Ehr, tmp_path: Path) -> None:
+    keys = {"smart_links": True, "smart_client_id": CLIENT_ID}
+    tables = [
+        {
+            **keys,
+            "name": name,
+            "issuer": f"https://{name}.example",
+            "jwks": WARD.jwks(),
+            "fhir_servers": [server],
+            "frame_ancestors": [f"https://{name}.example"],
+        }
+        for name, server in (("ward", ehr.iss), ("other", "https://other.example/fhir"))
+    ]
+    base = "http://127.0.0.1"
+    database = f"sqlite:///{tmp_path}/memory.sqlite3"
+    settings = Settings(
+        base_url=base,
+        clients=clients_file(tmp_path, *tables),
+        hash_key=HASH_KEY,
+        database_url=database,
+    )
+    http = create_app(settings, today=lambda: REFERENCE).test_client()
+    own, both = "https://ward.example", "https://ward.example https://other.example"
+
+    def ancestors(address: str) -> tuple[str, str]:
+        answer = http.get(address, base_url=base)
+        policy = answer.headers["Content-Security-Policy"]
+        return answer.headers.get("Location", ""), policy.partition("frame-ancestors ")[2]
+
+    authorize, framed_by = ancestors(f"/smart/launch?iss={ehr.iss}&launch={LAUNCH}")
+    assert framed_by == own
+    back = requests.get(authorize, allow_redirects=False, timeout=20).headers["Location"]
+    page, framed_by = ancestors(back.removeprefix(base))
+    assert framed_by == own
+    assert ancestors(page) == ("", own)
+    ehr.statuses = {"Patient": 401}
+    assert ancestors(page) == ("", own), "a refusal too"
+    assert ancestors("/timeline?view=unknown") == ("", both), "nobody's page, which says so"
 
 
 def test_two_windows_show_two_patients(browser: Browser, ehr: Ehr) -> None:
@@ -297,6 +381,17 @@ def test_a_server_that_is_not_on_the_list_is_not_called(browser: Browser, ehr: E
         assert (stranger.authorized, stranger.reads) == ([], [])
 
 
+def test_a_refused_launch_stands_in_the_audit_trail_with_its_reason(
+    browser: Browser, ehr: Ehr, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    browser.launch(ehr, iss="https://elsewhere.example/fhir")
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "cds_service.audit"]
+    told = json.loads(line.removeprefix("audit "))
+    assert (told["status"], told["reason"], told["where"]) == (403, "forbidden", "iss")
+    assert "elsewhere" not in line
+
+
 @pytest.mark.parametrize("left_out", ["iss", "launch"])
 def test_a_launch_without_its_parameters_is_refused(
     browser: Browser, ehr: Ehr, left_out: str
@@ -319,7 +414,9 @@ def test_a_configuration_not_as_specified_is_refused(
 
 
 @responses.activate
-@pytest.mark.parametrize("endpoint", ["http://ehr.example/token", "ftp://ehr.example/token"])
+@pytest.mark.parametrize(
+    "endpoint", ["http://ehr.example/token", "ftp://ehr.example/token", "https://[/token", "token"]
+)
 def test_an_https_server_may_not_name_an_unencrypted_endpoint(endpoint: str) -> None:
     responses.get(
         "https://ehr.example/fhir/.well-known/smart-configuration",
@@ -340,6 +437,46 @@ def test_a_server_that_redirects_is_not_followed() -> None:
         smart.discover(requests.Session(), "https://ehr.example/fhir")
 
 
+def test_a_flood_of_launches_from_one_address_is_stopped(
+    ehr: Ehr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the record system nor the database hears of those beyond the rate."""
+    monkeypatch.setattr(launch_rate, "A_MINUTE", 3)
+    with service(ehr.iss, tmp_path) as base:
+        answers = [Browser(base).launch(ehr) for _ in range(8)]  # perhaps over the end of a minute
+        assert {a.status_code for a in answers} == {303, 429}
+        begun = [a for a in answers if a.status_code == 303]
+        assert rows(tmp_path) == len(begun) <= 6
+    stopped = answers[3] if answers[3].status_code == 429 else answers[-1]
+    assert 1 <= int(stopped.headers["Retry-After"]) <= 60
+    assert "Too many launches" in refusal(stopped)
+
+
+def test_launches_are_counted_by_address_and_minute() -> None:
+    clock = [120.0]
+    rate = launch_rate.LaunchRate(lambda: clock[0])
+
+    def stopped(address: str | None) -> bool:
+        try:
+            rate.count(address)
+        except TooManyCalls:
+            return True
+        return False
+
+    for address in ("192.0.2.1", "2001:db8::1", None):
+        assert [stopped(address) for _ in range(launch_rate.A_MINUTE + 1)] == [
+            *[False] * launch_rate.A_MINUTE,
+            True,
+        ]
+    assert not stopped("192.0.2.2"), "another address"
+    assert stopped("2001:db8::ffff"), "the same household"
+    assert not stopped("2001:db8:0:1::1"), "another one"
+    clock[0] += 59
+    assert stopped("192.0.2.1")
+    clock[0] += 1
+    assert not stopped("192.0.2.1")
+
+
 # --- what is refused on the way back ---
 
 
@@ -349,6 +486,22 @@ def test_another_state_is_refused(browser: Browser, ehr: Ehr) -> None:
     assert answer.status_code == 403
     assert "not begun in this browser" in refusal(answer)
     assert ehr.redeemed == []
+
+
+def test_a_state_of_other_letters_is_refused_even_with_a_cookie_that_opens(
+    browser: Browser, ehr: Ehr
+) -> None:
+    browser.launch(ehr)
+    (secret,) = browser.session.cookies.values()
+    state = "\N{LATIN SMALL LETTER E WITH ACUTE}"
+    named = f"cds-launch-{sha256(state.encode()).hexdigest()[:12]}"
+    answer = requests.get(
+        f"{browser.base}/smart/callback",
+        params={"state": state, "code": "code-1"},
+        cookies={named: secret},
+        timeout=20,
+    )
+    assert (answer.status_code, ehr.redeemed) == (403, [])
 
 
 def test_another_browser_is_refused(browser: Browser, ehr: Ehr) -> None:
@@ -406,10 +559,11 @@ def test_an_answer_of_another_issuer_is_refused(browser: Browser, ehr: Ehr) -> N
         ((200, "text/html", b"<html>Sign in</html>"), "token is not as the specification has it"),
         ((200, "application/json", b"\xff"), "token is not as the specification has it"),
         ((200, "application/json", b"{}"), "token is not as the specification has it"),
+        ((200, "application/json", None), "token could not be had (ProtocolError)"),
     ],
 )
 def test_no_token_is_told_and_nothing_is_shown(
-    browser: Browser, ehr: Ehr, answer: tuple[int, str, bytes], told: str
+    browser: Browser, ehr: Ehr, answer: tuple[int, str, bytes | None], told: str
 ) -> None:
     ehr.token_answer = answer
     page = browser.opened(ehr)
@@ -426,6 +580,18 @@ def test_a_slow_token_endpoint_is_given_up(
     page = browser.opened(ehr)
     assert page.status_code == 502
     assert refusal(page) == "The record system&#39;s token could not be had (ReadTimeout)."
+
+
+def test_a_token_endpoint_that_drips_its_headers_is_cut_off(
+    browser: Browser, ehr: Ehr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No single wait is long, so that only the whole of it can be limited."""
+    monkeypatch.setattr(outward, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(outward, "_CUT_SECONDS", 0.1)
+    ehr.token_drips_seconds = 0.1
+    page = browser.opened(ehr)
+    assert page.status_code == 502
+    assert refusal(page) == "The record system&#39;s token took too long."
 
 
 @pytest.mark.parametrize(

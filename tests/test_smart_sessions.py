@@ -12,6 +12,7 @@ from sqlalchemy import Engine, update
 from cds_service.database import open_database
 from cds_service.database.smart_sessions import SMART_SESSIONS, SmartSessions
 from cds_service.database.upgrading import upgrade
+from cds_service.errors import Unavailable
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -95,3 +96,25 @@ def test_what_has_expired_is_neither_opened_nor_kept(
     assert sessions.take(secret, Kept) is None
     sessions.keep(Kept("b"), seconds=60)
     assert len(stored(engine)) == 1
+
+
+def test_a_secret_of_another_kind_of_session_opens_nothing(sessions: SmartSessions) -> None:
+    class Other(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        patient: str
+
+    assert sessions.open(sessions.keep(Kept("a token"), seconds=60), Other) is None
+
+
+def test_a_table_that_is_lost_is_unavailable_and_not_empty(
+    sessions: SmartSessions, engine: Engine
+) -> None:
+    secret = sessions.keep(Kept("a token"), seconds=60)
+    SMART_SESSIONS.drop(engine)
+    for use in (
+        lambda: sessions.open(secret, Kept),
+        lambda: sessions.take(secret, Kept),
+        lambda: sessions.keep(Kept("a token"), seconds=60),
+        lambda: sessions.forget(secret),
+    ):
+        with pytest.raises(Unavailable):
+            use()

@@ -36,3 +36,16 @@ def test_silence_has_the_expected_name(service: Client, vignette: Vignette) -> N
     finding = answer.decision.primary or answer.decision.silence
     assert finding is not None
     assert finding.slug == vignette.situation
+
+
+@pytest.mark.parametrize("vignette", PATIENT_VIEW + ORDERS, ids=lambda v: v.id)
+def test_explaining_changes_no_decision(service: Client, vignette: Vignette) -> None:
+    """An explanation tries every row; otherwise those of a recent low are left out without one."""
+    call = service.request(*vignette.chart, hook=vignette.hook, drafts=vignette.drafts)
+    request = decode(msgspec.json.encode(call), (vignette.hook,))
+    plain, explained = (
+        service.advisor.answer(request, REFERENCE, explain=explain).decision
+        for explain in (False, True)
+    )
+    for outcome in ("primary", "accompanying", "silence", "shadow"):
+        assert getattr(plain, outcome) == getattr(explained, outcome)

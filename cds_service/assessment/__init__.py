@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -14,6 +13,7 @@ from cds_service.assessment.context import Context, hypophosphatasia_known
 from cds_service.assessment.evidence import Evidence, evidence
 from cds_service.assessment.exposure import Exposure, Window, exposure, spans
 from cds_service.assessment.judging import AlpValue
+from cds_service.assessment.once import once
 from cds_service.assessment.pregnancy import Pregnancy, pregnancies
 from cds_service.assessment.remembered import Shown, Snooze
 from cds_service.assessment.workup import WorkUp, pending, resulted_since
@@ -62,46 +62,46 @@ class Assessment:
     policy: Policy
     drugs: Mapping[str, Drug]
 
-    @cached_property
+    @once
     def age(self) -> AgeAt | None:
         """Age today."""
         return age_at(self.record.patient.born, self.as_of)
 
-    @cached_property
+    @once
     def pregnancies(self) -> tuple[Pregnancy, ...]:
         """Every pregnancy on record."""
         return pregnancies(self.record, self.policy, self.as_of)
 
-    @cached_property
+    @once
     def exposure(self) -> Exposure:
         """Antiresorptives over time."""
         return exposure(self.record.drugs, self.drugs, self.policy, self.as_of)
 
-    @cached_property
+    @once
     def alp(self) -> AlpSeries:
         """The ALP series, judged."""
         days = self.policy.residual.asfotase_days
         asfotase = spans(self.record.drugs, self.drugs, "asfotase", days)
         return alp_series(self.record, self.pregnancies, asfotase, self.policy, self.as_of)
 
-    @cached_property
+    @once
     def workup(self) -> WorkUp:
         """What has been looked into already."""
         return WorkUp(self.record, self.drugs, self.policy, self.as_of)
 
-    @cached_property
+    @once
     def context(self) -> Context:
         """The circumstances."""
         latest = self.alp.latest
         day = latest.day.last if latest else None
         return Context(self.record, self.drugs, self.policy, self.as_of, day)
 
-    @cached_property
+    @once
     def timing(self) -> Timing | None:
         """How the latest low value stands to treatment; None when the latest value is not low."""
         return _timing(self.alp, self.exposure, self.policy)
 
-    @cached_property
+    @once
     def evidence(self) -> tuple[Evidence, ...]:
         """What a card may rest on, item by item."""
         found = self.context.features, self.exposure, self.workup
@@ -117,7 +117,7 @@ class Assessment:
         """Whether an order is being written or signed."""
         return self.call.hook != "patient-view"
 
-    @cached_property
+    @once
     def recent_low(self) -> AlpValue | None:
         """The latest counted value when it is low and young enough for this hook."""
         low = self.alp.latest_low
@@ -127,7 +127,7 @@ class Assessment:
             return None
         return low
 
-    @cached_property
+    @once
     def why_no_recent_low(self) -> str:
         """Why there is no low value to speak of, as a clause."""
         latest = self.alp.latest
@@ -151,12 +151,12 @@ class Assessment:
         """The latest low value is no effect of treatment: there before it, or outside every window."""
         return self.timing in ("pre-treatment", "off treatment")
 
-    @cached_property
+    @once
     def exposed_now(self) -> Window | None:
         """The antiresorptive that may still act today."""
         return self.exposure.now(self.as_of)
 
-    @cached_property
+    @once
     def known_hypophosphatasia(self) -> bool:
         """Hypophosphatasia, a (likely) pathogenic ALPL variant or asfotase alfa is on record."""
         return hypophosphatasia_known(self.context, self.workup)
@@ -171,7 +171,7 @@ class Assessment:
         """The pregnancy of today."""
         return next((p for p in self.pregnancies if p.holds(self.as_of)), None)
 
-    @cached_property
+    @once
     def oncology(self) -> bool:
         """Malignancy in bone, or an antiresorptive given or ordered for it."""
         draft = self.call.draft

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
 
 import msgspec
 
 from cds_service.assessment.calendar import months_after
+from cds_service.assessment.once import once
 from cds_service.assessment.workup import WorkUp, against, reversible_result
 from cds_service.drugs import Drug
 from cds_service.policy import Policy
-from cds_service.record import Diagnosis, DrugUse, LabResult, PatientRecord
+from cds_service.record import Diagnosis, DrugUse, LabResult, PatientRecord, RecordedDate
 
 FEMUR = "atypical-femoral-fracture"
 METATARSAL = "metatarsal-stress-fracture"
@@ -77,7 +77,7 @@ class Context:
     latest_alp: date | None
     """The day around which liver tests are read."""
 
-    @cached_property
+    @once
     def diagnoses(self) -> Mapping[str, list[Diagnosis]]:
         """Diagnoses of up to today, by concept."""
         by_concept: dict[str, list[Diagnosis]] = {}
@@ -95,35 +95,35 @@ class Context:
         """Recorded hypophosphatasia, active or not: it is inborn."""
         return self.diagnoses.get("hypophosphatasia", ())
 
-    @cached_property
+    @once
     def asfotase(self) -> Sequence[DrugUse]:
         """Every record of asfotase alfa."""
         return [u for u in self.record.drugs if self.drugs[u.drug].action == "asfotase"]
 
-    @cached_property
+    @once
     def features(self) -> Features:
         """Clinical signs that go with hypophosphatasia."""
         return _features(self.diagnoses, self.policy)
 
-    @cached_property
+    @once
     def causes(self) -> Sequence[Cause]:
         """Active reversible causes of low ALP."""
         return list(_causes(self))
 
-    @cached_property
+    @once
     def haemodialysis(self) -> bool:
         """Haemodialysis in the last months.
 
         A session for an acute injury years ago says nothing of today.
         """
-        since = months_after(self.as_of, -self.policy.look_back.haemodialysis_months)
+        if self.active("haemodialysis"):
+            return True
         days = [
             p.ended or p.performed for p in self.record.procedures if p.concept == "haemodialysis"
         ]
-        recent = any(day is not None and day.last >= since for day in days)
-        return recent or bool(self.active("haemodialysis"))
+        return self._any_since(days, self.policy.look_back.haemodialysis_months)
 
-    @cached_property
+    @once
     def kidney(self) -> Sequence[str]:
         """Advanced kidney disease and dialysis on record, in words."""
         found = []
@@ -135,7 +135,7 @@ class Context:
             found.append("chronic kidney disease G4 or G5")
         return found
 
-    @cached_property
+    @once
     def liver_tests(self) -> Sequence[tuple[str, LabResult]]:
         """Liver tests around the latest ALP, with the name of the test."""
         return list(_liver_around(self.record, self.latest_alp, self.policy))
@@ -155,26 +155,28 @@ class Context:
         """Malignancy for which antiresorptives are given."""
         return [*self.active("bone-metastases"), *self.active("multiple-myeloma")]
 
-    @cached_property
+    @once
     def palliative(self) -> bool:
         """Palliative or hospice care, recorded lately."""
-        since = months_after(self.as_of, -self.policy.look_back.palliative_months)
         record = self.record
         days = [d.onset for d in self.active("palliative-care")]
+        if None in days:
+            return True
         days += [
             p.ended or p.performed for p in record.procedures if p.concept == "palliative-care"
         ]
-        dated = [d for d in days if d is not None and d.first <= self.as_of]
-        dated += [
-            o.authored
-            for o in record.orders
-            if "palliative-care" in o.concepts
-            and not o.is_draft
-            and o.authored is not None
-            and o.authored.first <= self.as_of
+        days += [
+            o.authored for o in record.orders if "palliative-care" in o.concepts and not o.is_draft
         ]
-        undated = any(d.onset is None for d in self.active("palliative-care"))
-        return undated or any(day.last >= since for day in dated)
+        known = [d for d in days if d is not None and d.first <= self.as_of]
+        return self._any_since(known, self.policy.look_back.palliative_months)
+
+    def _any_since(self, days: Sequence[RecordedDate | None], months: int) -> bool:
+        """Whether any of these days may lie within the last months."""
+        if not days:
+            return False
+        since = months_after(self.as_of, -months)
+        return any(day is not None and day.last >= since for day in days)
 
 
 def hypophosphatasia_known(context: Context, workup: WorkUp) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from cds_service import words
 from cds_service.assessment.exposure import Window
 from cds_service.assessment.limits import Limit, NoLimit, limit_as_printed, limit_for
+from cds_service.assessment.once import once
 from cds_service.assessment.pregnancy import Pregnancy
 from cds_service.assessment.spans import Spans
 from cds_service.assessment.specimen import Contamination, Suspicion, contamination, suspicion
@@ -24,7 +24,7 @@ _CLOCK_TOLERANCE = timedelta(days=1)
 _DAY = timedelta(days=1)
 
 
-class AlpValue(msgspec.Struct, frozen=True):
+class AlpValue(msgspec.Struct, frozen=True, gc=False):
     """One ALP result, judged. It counts when it has a verdict and no exclusion."""
 
     result: LabResult
@@ -46,7 +46,8 @@ class AlpValue(msgspec.Struct, frozen=True):
         """The number that tiers compare: U/L, or the printed number where it came without unit."""
         quantity = self.result.quantity
         assert quantity is not None  # noqa: S101  (judged values have one)
-        return quantity.value if quantity.canonical is None else quantity.canonical
+        canonical = quantity.canonical
+        return quantity.value if canonical is None else canonical
 
     @property
     def shown(self) -> str:
@@ -72,16 +73,18 @@ class Judge:
         self._policy = policy
         self._as_of = as_of
 
-    @cached_property
-    def _acute(self) -> Spans:
+    @once
+    def _acute(self) -> Spans | None:
+        if not (self._record.stays or self._record.procedures):
+            return None
         periods = acute_periods(self._record, self._policy, self._as_of)
         return Spans((begun - _DAY, ended) for begun, ended in periods)
 
-    @cached_property
+    @once
     def _acute_encounters(self) -> frozenset[str]:
         return frozenset(s.reference for s in self._record.stays if s.reference)
 
-    @cached_property
+    @once
     def _signs(self) -> Contamination | None:
         return contamination(self._record.results, self._policy)
 
@@ -133,13 +136,16 @@ class Judge:
             return "asfotase alfa"
         if suspect is not None:
             return "suspect specimen"
-        if result.encounter in self._acute_encounters or self._acute.holds(day):
+        if self._acute is not None and (
+            result.encounter in self._acute_encounters or self._acute.holds(day)
+        ):
             return "acute illness"
         return None
 
 
 def _is_low(quantity: Quantity, limit: Limit) -> bool | None:
-    value = quantity.value if quantity.canonical is None else quantity.canonical
+    canonical = quantity.canonical
+    value = quantity.value if canonical is None else canonical
     match quantity.comparator:
         case "<":
             return True if value <= limit.value else None

@@ -24,7 +24,7 @@ Origin = Literal[
 ]
 
 
-class Limit(msgspec.Struct, frozen=True):
+class Limit(msgspec.Struct, frozen=True, gc=False):
     """A value below `value` is low. In U/L, except where it holds as printed, without any unit."""
 
     value: Decimal

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
 from typing import Literal
 
 import msgspec
 
 from cds_service.assessment.calendar import months_after
+from cds_service.assessment.once import once
 from cds_service.drugs import Drug
 from cds_service.policy import Policy
 from cds_service.quantity import Quantity
@@ -59,23 +59,23 @@ class WorkUp:
     policy: Policy
     as_of: date
 
-    @cached_property
+    @once
     def plp(self) -> Substrate | None:
         """The latest PLP."""
         found = latest(self.record.results, "plp", self.as_of)
         return _plp(found, self.record.drugs, self.drugs, self.policy) if found else None
 
-    @cached_property
+    @once
     def pea(self) -> Substrate | None:
         """The latest urine phosphoethanolamine."""
         found = latest(self.record.results, "pea-urine", self.as_of)
         return Substrate(found, against(found, found.high), found.high) if found else None
 
-    @cached_property
+    @once
     def alpl(self) -> GeneResult | None:
         """The weightiest ALPL result: pathogenic before likely pathogenic before uncertain."""
-        genes = sorted(self.record.genes, key=lambda g: _GENE_RANK.index(g.classification))
-        return genes[0] if genes else None
+        genes = self.record.genes
+        return min(genes, key=lambda g: _GENE_RANK.index(g.classification), default=None)
 
     @property
     def plp_raised(self) -> bool:

@@ -143,7 +143,9 @@ def _append(path: Path, table: str) -> None:
     keys = "\n".join(f"#   {key}: {meaning}" for key, meaning in KEYS.items())
     try:
         old = path.read_text(encoding="utf-8") if path.exists() else _PRESETS.format(keys=keys)
-        with NamedTemporaryFile("w", dir=path.parent, suffix=".toml", delete=False) as new:
+        with NamedTemporaryFile(
+            "w", dir=path.parent, suffix=".toml", delete=False, encoding="utf-8"
+        ) as new:
             new.write(old + table)
     except (OSError, UnicodeDecodeError) as error:
         raise Refusal(f"{path}: cannot be written ({type(error).__name__})") from error

@@ -1,5 +1,6 @@
 """The demonstration: the real service on loopback, and an EHR that fires hooks at it."""
 
+import json
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -9,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
-import requests
 from rich.console import Console
 from rich.markup import escape
 
 from cds_service.app import create_app
 from cds_service.bundled_patients import chart
-from cds_service.commands import terminal
+from cds_service.commands import plain_calls, terminal
 from cds_service.commands.loopback import CannotStart, serving
 from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
 from cds_service.decision import Decision
@@ -56,7 +56,8 @@ class Ehr:
 
     def send(self, path: str, body: Json) -> Exchange:
         """Post to a path of the service."""
-        response = requests.post(self.base + path, json=body, timeout=_TIMEOUT_SECONDS)
+        sent = json.dumps(body).encode()  # a number that was typed may be of any size
+        response = plain_calls.post(self.base + path, sent, _TIMEOUT_SECONDS)
         return Exchange(path, body, response.status_code, response.text)
 
 

@@ -4,31 +4,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import click
 import msgspec
-import requests
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from cds_service.app import create_app
 from cds_service.bases import Base, read_base
-from cds_service.commands import terminal
+from cds_service.commands import called_service, terminal
+from cds_service.commands.called_service import Offered
 from cds_service.commands.evaluate import drafted
 from cds_service.commands.loopback import serving
 from cds_service.commands.prefetching import Fetched, prefetch
 from cds_service.commands.refusal import Refusal, advisor_for, settings_in_force
 from cds_service.ehr import Json, draft_order, order_context
 from cds_service.fhir.grant import AccessToken
-from cds_service.hooks.card import Card
 from cds_service.hooks.request import HOOKS, ORDER_HOOKS, ORDER_SIGN, PATIENT_VIEW
 from cds_service.settings import Settings
 
-_SERVICE_SECONDS = 60
 _ANY_ADDRESS = ("0.0.0.0/0", "::/0")
 """Whoever names a server on the command line means it, wherever it is."""
 
@@ -49,7 +45,13 @@ _ANY_ADDRESS = ("0.0.0.0/0", "::/0")
     help="Prefetch only this key, or none, and let the service fetch the rest. May be repeated.",
 )
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Keep the request.")
-@click.option("--timeout", default=30.0, show_default=True, help="Seconds for one query.")
+@click.option(
+    "--timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds for one query.",
+)
 @click.option(
     "--as-of",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -81,13 +83,13 @@ def fire(
     with _service(service, settings, base, as_of.date() if as_of else None) as address:
         offered = _discovered(console, address, chosen)
         fetched = prefetch(
-            console, base, _honoured(offered["prefetch"], keys), patient, _token(token), timeout
+            console, base, _honoured(offered.prefetch or {}, keys), patient, _token(token), timeout
         )
         _show(console, fetched)
         call["prefetch"] = {key: f.value for key, f in fetched.items() if f.value is not None}
         if save is not None:
-            save.write_bytes(msgspec.json.format(msgspec.json.encode(call)))
-            console.print(f"The hook request is kept in {save}, without the token.")
+            _keep(call, save)
+            console.print(f"The hook request is kept in {escape(str(save))}, without the token.")
         if token:
             call["fhirAuthorization"] = {
                 "access_token": token,
@@ -97,7 +99,14 @@ def fire(
                 "subject": "cds-service",
                 "patient": patient,
             }
-        _answered(console, f"{address}/cds-services/{offered['id']}", call)
+        _answered(console, f"{address}/cds-services/{offered.id}", call)
+
+
+def _keep(call: Json, path: Path) -> None:
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(call)))
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _base(text: str) -> Base:
@@ -131,7 +140,7 @@ def _call(hook: str, patient: str, draft: str | None, settings: Settings) -> Jso
 def _service(named: str | None, settings: Settings, base: Base, day: date | None) -> Iterator[str]:
     """The address of the service that was named, or of one of our own that may call `base`."""
     if named is not None:
-        if urlsplit(named).scheme not in ("http", "https"):
+        if not named.startswith(("http://", "https://")):
             raise Refusal("--service is to be the http or https base URL of a service")
         if day is not None:
             raise Refusal("--as-of goes with our own service only: leave out --service")
@@ -144,21 +153,17 @@ def _service(named: str | None, settings: Settings, base: Base, day: date | None
         yield f"http://127.0.0.1:{server.server_port}"
 
 
-def _discovered(console: Console, address: str, hook: str) -> dict[str, Any]:
+def _discovered(console: Console, address: str, hook: str) -> Offered:
     """The service of the hook, out of everything that discovery offers."""
-    try:
-        answer = requests.get(f"{address}/cds-services", timeout=_SERVICE_SECONDS)
-        offered = answer.json()["services"] if answer.status_code == 200 else []
-    except (requests.RequestException, ValueError, KeyError) as error:
-        raise Refusal(f"{address}: no CDS service answers there") from error
+    offered = called_service.offered(address)
     console.rule(f"Discovery: {escape(address)}/cds-services")
     for service in offered:
-        keys = len(service.get("prefetch", {}))
-        console.print(f"  {escape(service['id'])}: {service['hook']}, {keys} prefetch keys")
-    found = [s for s in offered if s["hook"] == hook]
+        keys = len(service.prefetch or ())
+        console.print(f"  {escape(service.id)}: {escape(service.hook)}, {keys} prefetch keys")
+    found = [s for s in offered if s.hook == hook]
     if not found:
         raise Refusal(f"{address}: no service for {hook} is offered there")
-    return {"prefetch": {}, **found[0]}
+    return found[0]
 
 
 def _honoured(templates: dict[str, str], keys: tuple[str, ...]) -> dict[str, str]:
@@ -181,23 +186,7 @@ def _show(console: Console, fetched: dict[str, Fetched]) -> None:
 
 def _answered(console: Console, url: str, call: Json) -> None:
     console.rule(f"Cards: {call['hook']}")
-    try:
-        response = requests.post(
-            url,
-            data=msgspec.json.encode(call),
-            headers={"Content-Type": "application/json"},
-            timeout=_SERVICE_SECONDS,
-            allow_redirects=False,
-        )
-        answer = response.json()
-    except (requests.RequestException, ValueError) as error:
-        raise Refusal(f"{url}: no answer from the service, or not JSON") from error
-    if response.status_code != 200:
-        issues = answer.get("issue") or [{}]
-        raise Refusal(
-            f"the service answered {response.status_code}: {issues[0].get('diagnostics')}"
-        )
-    cards = [msgspec.convert(card, Card) for card in answer["cards"]]
+    cards = called_service.cards(url, call)
     terminal.show_cards(console, cards)
     if not cards:
         terminal.show_nothing(console)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from cds_service.bases import read_base
+from cds_service.commands import plain_calls
 from cds_service.commands.refusal import Refusal
 from cds_service.transactions import transaction
 
@@ -29,7 +30,13 @@ class NoConnection(NotLoaded):
 @click.command()
 @click.option("--fhir-server", required=True, metavar="URL", help="Base URL of the FHIR server.")
 @click.option("--token", envvar="FHIR_TOKEN", help="Bearer token; better given as FHIR_TOKEN.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds for one patient.")
+@click.option(
+    "--timeout",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds for one patient.",
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def load(fhir_server: str, token: str | None, timeout: float, files: tuple[str, ...]) -> None:
     """Load patient Bundles into a FHIR server.
@@ -86,7 +93,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         raise Refusal(f"{path}: not valid JSON") from error
     if not isinstance(value, dict) or value.get("resourceType") != "Bundle":
         raise Refusal(f"{path}: not a FHIR Bundle")
-    for entry in value.get("entry", ()):
+    for entry in _list(value.get("entry")):
         resource = entry.get("resource") if isinstance(entry, dict) else None
         if not isinstance(resource, dict) or not {"resourceType", "id"} <= resource.keys():
             raise Refusal(f"{path}: an entry without a resource that has type and id")
@@ -100,24 +107,20 @@ def _posted(
     if token:
         headers["Authorization"] = f"Bearer {token}"
     try:
-        response = requests.post(
-            url,
-            data=json.dumps(sent).encode(),
-            headers=headers,
-            timeout=timeout,
-            allow_redirects=False,  # the token is for this server
-        )
+        response = plain_calls.post(url, json.dumps(sent).encode(), timeout, headers)
     except requests.Timeout as error:
         raise NotLoaded(f"no answer within {timeout:g} s") from error
     except requests.RequestException as error:
         raise NoConnection("no connection to the FHIR server") from error
     try:
-        answer = response.json()
+        answer = _object(response.json())
     except ValueError:
         answer = {}
     if response.status_code != 200 or answer.get("type") != "transaction-response":
         raise NotLoaded(f"the server answered {response.status_code}: {_reason(answer)}")
-    entries: list[dict[str, Any]] = [e.get("response", {}) for e in answer.get("entry", ())]
+    entries = [_object(_object(e).get("response")) for e in _list(answer.get("entry"))]
+    if len(entries) != len(sent["entry"]):
+        raise NotLoaded(f"the server answered for {len(entries)} of {len(sent['entry'])} entries")
     refused = [e for e in entries if not str(e.get("status", "")).startswith("2")]
     if refused:
         raise NotLoaded(
@@ -127,11 +130,18 @@ def _posted(
 
 
 def _reason(outcome: Any) -> str:
-    issues = outcome.get("issue") if isinstance(outcome, dict) else None
-    first = issues[0] if isinstance(issues, list) and issues else {}
-    details = first.get("details") or {}
+    first = _object(next(iter(_list(_object(outcome).get("issue"))), None))
+    details = _object(first.get("details"))
     text = first.get("diagnostics") or details.get("text") or "without saying why"
     return str(text)[:_LONGEST_REASON]
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _patient_id(responses: list[dict[str, Any]]) -> str:

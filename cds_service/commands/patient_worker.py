@@ -20,12 +20,8 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from cds_service.commands.request_bytes import RequestBytes
+from cds_service.commands.request_bytes import MOST_FRAMING, RequestBytes
 
-WHOLE_REQUEST_SECONDS = 20.0
-"""From the moment a request is waited for to the last byte of its body."""
-ANSWER_SECONDS = 60.0
-"""From the last byte of the request to the last byte of the answer; a client may read slowly."""
 _LINGER_SECONDS = 2.0
 """For a client to hang up after its answer, so that it can read it to the end (RFC 9112, 9.6)."""
 _LAST_CHANCE_SECONDS = 1.0
@@ -34,7 +30,6 @@ _MOST_GATHERED_BYTES = 256 * 1024 * 1024
 """Held for all unfinished requests of a worker together."""
 _QUEUE_A_THREAD = 16
 """Whole requests that may wait for a thread, for each thread there is; more are 503."""
-_HEAD_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
 _BODY = b'{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"%s","diagnostics":"%s"}]}'
 _TOO_SLOW = (b"408 Request Timeout", b"timeout", b"The request did not come to its end in time.")
@@ -71,6 +66,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
 
     largest_body = 10_485_760
     """In bytes. A longer one is passed on unfinished: the app refuses it without reading on."""
+    whole_request_seconds = 20.0
+    """From the moment a request is waited for to the last byte of its body."""
+    answer_seconds = 60.0
+    """From the last byte of the request to the last byte of the answer; a client may read slowly."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,14 +79,14 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
         self._lingering: dict[TConn, float] = {}
 
     def accept(self, listener: socket.socket) -> None:
-        """A new connection; when there is no room, in place of the one that was waited for longest."""
-        if self.nr_conns >= self.worker_connections - 1 and self._gathering:
-            self._drop(next(iter(self._gathering)))
+        """A new connection; when there is no room, in place of one that is of least use."""
+        if self.nr_conns >= self.worker_connections - 1:
+            self._make_room()
         super().accept(listener)
 
     def enqueue_req(self, conn: TConn) -> None:
         """A connection is new, or has bytes again: gather them. Called in the event loop only."""
-        self._gathering[conn] = RequestBytes(), time.monotonic() + WHOLE_REQUEST_SECONDS
+        self._gathering[conn] = RequestBytes(), time.monotonic() + self.whole_request_seconds
         conn.sock.setblocking(False)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._gather, conn))
         if conn.parser is not None and (read_ahead := conn.parser.unreader.take_buffered()):
@@ -98,7 +97,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
         super().murder_keepalived(force)
         now = time.monotonic()
         for conn, (given, end) in list(self._gathering.items()):
-            waited = now - (end - WHOLE_REQUEST_SECONDS)
+            waited = now - (end - self.whole_request_seconds)
             if not self.alive and not len(given) and waited > _LAST_CHANCE_SECONDS:
                 self._gather(conn, conn.sock)  # what came meanwhile is answered
                 if conn in self._gathering and not len(given):
@@ -135,6 +134,13 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
         with suppress(OSError):  # a client that is gone needs no answer
             client.sendall(_refusal(*refusal))
 
+    def _make_room(self) -> None:
+        """Give up who asks for nothing, longest so; else the request that was waited for longest."""
+        if self.keepalived_conns:
+            self._close(self.keepalived_conns.popleft())
+        elif self._gathering:
+            self._drop(next(iter(self._gathering)))
+
     def _gather(self, conn: TConn, _: socket.socket) -> None:
         try:
             received = conn.sock.recv(_CHUNK_BYTES)
@@ -154,7 +160,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
         self._gathered_bytes += len(given) - before
         if given.is_broken:
             self._refuse(conn, *_NO_REQUEST)
-        elif given.is_whole or len(given) > self.largest_body + _HEAD_BYTES:
+        elif given.is_whole or len(given) > self.largest_body + MOST_FRAMING:
             self._answer(conn)
         elif self._gathered_bytes > _MOST_GATHERED_BYTES:
             # The one that holds most, and not whoever comes after it.
@@ -170,7 +176,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
             self._refuse(conn, *_TOO_MANY)
             return
         given = self._forget(conn)
-        self._answering[conn] = time.monotonic() + ANSWER_SECONDS
+        self._answering[conn] = time.monotonic() + self.answer_seconds
         conn.data_ready = True
         conn.init()
         conn.parser.unreader.unread(bytes(given))

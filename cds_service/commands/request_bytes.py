@@ -10,6 +10,10 @@ _LONGEST_CHUNK_LINE = 1024
 _MOST_CHUNKS = 50_000
 _HEAD_END = b"\r\n\r\n"
 _LONGEST_TRAILERS = 64 * 1024
+_MOST_CHUNK_LINES = 512 * 1024
+"""Bytes around all chunks together: what a chunk may say of itself is no place for a body."""
+MOST_FRAMING = _LONGEST_HEAD + _MOST_CHUNK_LINES + _LONGEST_CHUNK_LINE + _LONGEST_TRAILERS
+"""What is longer than a body by so many bytes holds a body that is longer."""
 _LENGTH = re.compile(rb"^content-length[ \t]*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _DIGITS = re.compile(rb"[ \t]*(\d{1,15})[ \t]*")
 _CHUNKED = re.compile(rb"^transfer-encoding[ \t]*:.*chunked", re.IGNORECASE | re.MULTILINE)
@@ -28,6 +32,8 @@ class RequestBytes:
         self._ends: int | None = None
         """Where the body ends, when its length was given."""
         self._chunks = 0
+        self._chunk_lines = 0
+        """In bytes."""
         self.is_whole = False
         self.is_broken = False
         """It can never become a request that is answered."""
@@ -90,4 +96,6 @@ class RequestBytes:
             if next_chunk > len(self):
                 return
             self._chunks += 1
+            self._chunk_lines += next_chunk - self._seen - length
+            self.is_broken = self._chunk_lines > _MOST_CHUNK_LINES
             self._seen = next_chunk

@@ -6,6 +6,8 @@ own session, on any worker and any machine, until it expires.
 
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import TypeVar
@@ -23,8 +25,10 @@ from sqlalchemy import (
     insert,
     select,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from cds_service.database import METADATA
+from cds_service.errors import Unavailable
 
 _Kept = TypeVar("_Kept", bound=msgspec.Struct)
 
@@ -39,7 +43,7 @@ _SECRET_BYTES = 32
 
 
 class SmartSessions:
-    """The sessions in the database."""
+    """The sessions in the database. Every operation raises Unavailable when it cannot be used."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -53,14 +57,14 @@ class SmartSessions:
             "sealed": _seal(secret).encrypt(msgspec.json.encode(value)),
             "expires_at": now + seconds,
         }
-        with self._engine.begin() as connection:
+        with _within_reach(), self._engine.begin() as connection:
             connection.execute(delete(SMART_SESSIONS).where(SMART_SESSIONS.c.expires_at <= now))
             connection.execute(insert(SMART_SESSIONS).values(row))
         return secret
 
     def open(self, secret: str, kind: type[_Kept]) -> _Kept | None:
         """The value behind a secret; None when there is none, or not any more."""
-        with self._engine.connect() as connection:
+        with _within_reach(), self._engine.connect() as connection:
             found = connection.execute(
                 select(SMART_SESSIONS.c.sealed).where(
                     SMART_SESSIONS.c.secret_hash == _hash(secret),
@@ -71,7 +75,7 @@ class SmartSessions:
 
     def take(self, secret: str, kind: type[_Kept]) -> _Kept | None:
         """The value behind a secret, which opens nothing from now on: of two who ask, one gets it."""
-        with self._engine.begin() as connection:
+        with _within_reach(), self._engine.begin() as connection:
             found = connection.execute(
                 delete(SMART_SESSIONS)
                 .where(
@@ -84,14 +88,26 @@ class SmartSessions:
 
     def forget(self, secret: str) -> None:
         """Nothing is behind that secret any more."""
-        with self._engine.begin() as connection:
+        with _within_reach(), self._engine.begin() as connection:
             connection.execute(
                 delete(SMART_SESSIONS).where(SMART_SESSIONS.c.secret_hash == _hash(secret))
             )
 
 
-def _opened(secret: str, sealed: bytes, kind: type[_Kept]) -> _Kept:
-    return msgspec.json.decode(_seal(secret).decrypt(sealed), type=kind)
+@contextmanager
+def _within_reach() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise Unavailable("The timeline cannot be opened at the moment.") from error
+
+
+def _opened(secret: str, sealed: bytes, kind: type[_Kept]) -> _Kept | None:
+    """None when something else was kept behind that secret."""
+    try:
+        return msgspec.json.decode(_seal(secret).decrypt(sealed), type=kind)
+    except msgspec.ValidationError:
+        return None
 
 
 def _hash(secret: str) -> str:

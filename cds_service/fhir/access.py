@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import requests
 
 from cds_service.clients import Client
@@ -16,11 +17,19 @@ from cds_service.fhir.transport import session
 from cds_service.observer import NOBODY, Observer
 
 _MOST_SEARCHES = 64
-"""Under way at once in one process; further ones wait, on the budget of their hook."""
+"""Under way at once in one process for one list of servers; more wait, on the budget of their hook."""
+
+
+class _Pool(msgspec.Struct, frozen=True):
+    """What calls to the servers of one list share: a slow server takes threads from its own calls only."""
+
+    allowed: AllowedServers
+    session: requests.Session
+    threads: ThreadPoolExecutor
 
 
 class FhirAccess:
-    """Warm connections to FHIR servers, one pool for each list of allowed servers.
+    """Warm connections and threads, one pool for each list of allowed servers.
 
     Built once and shared by all calls. It makes connections and threads when they are first needed,
     so that worker processes may be forked before.
@@ -30,8 +39,7 @@ class FhirAccess:
         self.limits = limits or Limits()
         self._observer = observer
         self._lock = threading.Lock()
-        self._pools: dict[tuple[str, ...], tuple[AllowedServers, requests.Session]] = {}
-        self._executor: ThreadPoolExecutor | None = None
+        self._pools: dict[tuple[str, ...], _Pool] = {}
 
     def server_of(
         self, fhir_server: str | None, grant: Grant | None, client: Client
@@ -39,38 +47,34 @@ class FhirAccess:
         """The FHIR server of a call, when there is one that may be called on this client's behalf."""
         if fhir_server is None or not client.fhir_servers:
             return None
-        allowed, session = self._pool(client.fhir_servers)
-        base = allowed.find(fhir_server)
+        pool = self._pool(client.fhir_servers)
+        base = pool.allowed.find(fhir_server)
         if base is None:
             return None
         budget = Budget(self.limits)
         token = grant.token if grant else None
-        asked = FhirClient(session, base, token, budget, self._observer)
-        return FhirServer(asked, grant.scopes if grant else Scopes(), self._threads())
+        asked = FhirClient(pool.session, base, token, budget, self._observer)
+        return FhirServer(asked, grant.scopes if grant else Scopes(), pool.threads)
 
     def session_of(self, client: Client) -> requests.Session:
         """Connections to whatever address this client's list lets us connect to."""
-        return self._pool(client.fhir_servers)[1]
+        return self._pool(client.fhir_servers).session
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Let go of every connection and thread."""
         with self._lock:
-            for _, session in self._pools.values():
-                session.close()
+            for pool in self._pools.values():
+                pool.session.close()
+                pool.threads.shutdown(wait=False, cancel_futures=True)
             self._pools.clear()
-            if self._executor is not None:
-                self._executor.shutdown(wait=False, cancel_futures=True)
-                self._executor = None
 
-    def _pool(self, entries: tuple[str, ...]) -> tuple[AllowedServers, requests.Session]:
+    def _pool(self, entries: tuple[str, ...]) -> _Pool:
         with self._lock:
             if entries not in self._pools:
                 allowed = AllowedServers(entries)
-                self._pools[entries] = (allowed, session(allowed.addresses, _MOST_SEARCHES))
+                self._pools[entries] = _Pool(
+                    allowed,
+                    session(allowed.addresses, _MOST_SEARCHES),
+                    ThreadPoolExecutor(_MOST_SEARCHES, "fhir"),
+                )
             return self._pools[entries]
-
-    def _threads(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(_MOST_SEARCHES, "fhir")
-            return self._executor

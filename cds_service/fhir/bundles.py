@@ -36,7 +36,7 @@ _contained = msgspec.json.Decoder(Medication | Specimen)
 _NO_RESULT = frozenset({OperationOutcome, type(None)})
 
 
-class Decoded(msgspec.Struct, frozen=True):
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """What one prefetch value or Bundle held."""
 
     entries: tuple[Entry, ...] = ()

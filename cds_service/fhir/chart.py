@@ -1,11 +1,13 @@
 """Conditions, procedures, encounters, orders and the patient read as facts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from cds_service.drugs import DrugList
 from cds_service.fhir import resources as r
 from cds_service.fhir.dates import recorded_date
+from cds_service.fhir.once import Once
 from cds_service.fhir.statuses import normal
 from cds_service.record import (
     Diagnosis,
@@ -87,6 +89,7 @@ class ChartReader:
         self._terminology = terminology
         self._drugs = drugs
         self._order_system = order_system
+        self._found = Once(partial(_concepts, terminology))
         self.diagnoses: list[Diagnosis] = []
         self.procedures: list[Procedure] = []
         self.stays: list[Stay] = []
@@ -95,7 +98,10 @@ class ChartReader:
 
     def condition(self, condition: r.Condition) -> None:
         """Add the diagnoses that one Condition records, unless it was refuted."""
-        found = [(c, code) for c, code in self._found(condition.code) if c in CONDITIONS]
+        found = self._found[condition.code]
+        if not found:
+            return  # most diagnoses say nothing of ALP
+        found = [(c, code) for c, code in found if c in CONDITIONS]
         if not found or _codes(condition.verificationStatus) & _NOT_TRUE:
             return
         clinical = _codes(condition.clinicalStatus)
@@ -130,7 +136,7 @@ class ChartReader:
         day = procedure.performedDateTime or procedure.occurrenceDateTime
         start = recorded_date(day or (period.start if period else None))
         end = recorded_date(period.end) if period else start
-        for concept, _ in self._found(procedure.code):
+        for concept, _ in self._found[procedure.code]:
             if concept in PROCEDURES:
                 self.procedures.append(Procedure(concept, start, end))
         codings = (procedure.code.coding if procedure.code else None) or ()
@@ -167,7 +173,7 @@ class ChartReader:
         status = normal(request.status)
         if status not in _PENDING and not (is_draft and status is None):
             return
-        concepts = [c for c, _ in self._found(request.ordered) if c in ORDERS]
+        concepts = [c for c, _ in self._found[request.ordered] if c in ORDERS]
         # Our own order code comes back on orders that were placed from a card.
         own = (request.ordered.coding if request.ordered else None) or ()
         concepts += [f"order:{c.code}" for c in own if c.system == self._order_system and c.code]
@@ -192,14 +198,6 @@ class ChartReader:
                 ongoing=active,
             )
         )
-
-    def _found(self, code: r.CodeableConcept | None) -> Iterator[tuple[str, str]]:
-        seen: set[str] = set()
-        for coding in (code.coding if code else None) or ():
-            for concept in self._terminology.concepts(coding.system, coding.code):
-                if concept not in seen:
-                    seen.add(concept)
-                    yield concept, coding.code or ""
 
 
 def patient(resource: r.Patient) -> Patient:
@@ -237,3 +235,14 @@ def _says_recurrent(code: r.CodeableConcept | None) -> bool:
         return False
     texts = [code.text, *(c.display for c in code.coding or ())]
     return any(_RECURRENT.search(t) for t in texts if t)
+
+
+def _concepts(
+    terminology: Terminology, code: r.CodeableConcept | None
+) -> Sequence[tuple[str, str]]:
+    """Each concept of a code, with the first coding that stands for it."""
+    found: dict[str, str] = {}
+    for coding in (code.coding if code else None) or ():
+        for concept in terminology.concepts(coding.system, coding.code):
+            found.setdefault(concept, coding.code or "")
+    return tuple(found.items())

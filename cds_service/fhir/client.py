@@ -125,7 +125,7 @@ class FhirClient:
             target = reply.headers.get("Location")
             if reply.status not in _REDIRECTS or not target:
                 return reply
-            url = urljoin(url, target)
+            url = linked(url, target)
             if reply.status == HTTPStatus.SEE_OTHER:
                 method, form = "GET", None
         raise FetchFailed("the FHIR server redirects without end")
@@ -196,6 +196,14 @@ class FhirClient:
             if time.monotonic() > ends:
                 raise TimeoutError
             yield chunk
+
+
+def linked(url: str, reference: str) -> str:
+    """The URL that a link found at `url` leads to. Raises FetchFailed when it is none."""
+    try:
+        return urljoin(url, reference)
+    except ValueError:
+        raise FetchFailed("the FHIR server links to something that is no address") from None
 
 
 def _good(reply: _Reply, url: str) -> Answer:

@@ -47,7 +47,11 @@ class FhirServer:
     def patient(self, patient_id: str) -> msgspec.Raw:
         """The Patient as the server sends it. Raises FetchFailed, or TokenRefused, which is one."""
         self._granted(self._scopes.read("Patient"), "Patient")
-        return msgspec.Raw(self._client.read("Patient", patient_id).body)
+        reading = {"Patient": lambda: self._client.read("Patient", patient_id)}
+        found = self._side_by_side(reading)["Patient"]
+        if isinstance(found, FetchFailed):
+            raise found
+        return msgspec.Raw(found.body)
 
     def complete(
         self,

@@ -20,7 +20,7 @@ def retry_after(text: str | None) -> float:
         return float(text.strip()[:9])
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return _WAIT_SECONDS
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)

@@ -24,6 +24,10 @@ NOBODY = "it names no patient"
 FOCUS = "it is about somebody or something else than the patient"
 
 
+_Rank = tuple[bool, str, bytes]
+"""Of a copy: whether it can be read, when it was updated last, and its content."""
+
+
 class Subject:
     """The patient of the call, under every name that a reference may use."""
 
@@ -74,7 +78,7 @@ def newest_copies(entries: Sequence[Entry]) -> Sequence[Entry]:
     """
     if len({e.resource.id for e in entries if e.resource}) == len(entries):
         return entries
-    kept: dict[tuple[type, str, str | None], tuple[tuple[bool, str, str] | None, Entry]] = {}
+    kept: dict[tuple[type, str, str | None], tuple[_Rank | None, Entry]] = {}
     without_id: list[Entry] = []
     for entry in entries:
         resource = entry.resource
@@ -91,7 +95,7 @@ def newest_copies(entries: Sequence[Entry]) -> Sequence[Entry]:
     return [*(entry for _, entry in kept.values()), *without_id]
 
 
-def _rank(entry: Entry) -> tuple[bool, str, str]:
+def _rank(entry: Entry) -> _Rank:
     resource = entry.resource
     assert resource is not None  # noqa: S101  (the caller has seen its id)
     try:
@@ -99,7 +103,7 @@ def _rank(entry: Entry) -> tuple[bool, str, str]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         updated = None
     when = updated.lastUpdated or "" if updated else ""
-    return (_readable(resource), when, repr(resource))
+    return (_readable(resource), when, msgspec.json.encode(resource))
 
 
 def _readable(resource: AnyResource) -> bool:

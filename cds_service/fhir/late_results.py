@@ -1,9 +1,8 @@
 """Laboratory results that are read when a rule asks for them, and not before."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
-from operator import itemgetter
 
 from cds_service.fhir import resources as r
 from cds_service.fhir.dates import recorded_date
@@ -23,15 +22,17 @@ class LateResults(Results):
         self._found: dict[str, list[Found]] = defaultdict(list)
         self._series: dict[str, _Series] = {}
 
-    def add(self, concept: str, found: Found) -> None:
-        """Keep a result for later."""
-        self._found[concept].append(found)
+    def add(self, concept: str, found: Iterable[Found]) -> None:
+        """Keep results of one kind for later."""
+        self._found[concept].extend(found)
 
     def newest_first(self, concept: str) -> Iterator[LabResult]:
         """The results of one kind, each read as the rule comes to it."""
+        if concept not in self._found:
+            return iter(())
         series = self._series.get(concept)
         if series is None:
-            found = _newest_first(self._found.get(concept, ()))
+            found = _newest_first(self._found[concept])
             series = self._series[concept] = _Series(found, concept, self._read)
         return iter(series)
 
@@ -77,15 +78,18 @@ def taken_on(observation: r.Observation) -> tuple[RecordedDate | None, str | Non
 
 
 def _newest_first(found: Sequence[Found]) -> list[Found]:
-    moments = [_moment(f) for f in found]
-    if len(set(moments)) < len(found):
+    by_moment = {_moment(f): f for f in found}
+    if len(by_moment) < len(found):
         return sorted(found, key=_moment_and_content, reverse=True)
-    pairs = sorted(zip(moments, found, strict=True), key=itemgetter(0), reverse=True)
-    return [f for _, f in pairs]
+    return [by_moment[moment] for moment in sorted(by_moment, reverse=True)]
 
 
 def _moment(found: Found) -> tuple[date, str]:
-    taken, text = taken_on(found[0])
+    observation = found[0]
+    text = observation.effectiveDateTime
+    taken = recorded_date(text)
+    if taken is None:  # seldom: most results have that one
+        taken, text = taken_on(observation)
     return (taken.last if taken else date.min, text or "")
 
 

@@ -25,6 +25,8 @@ _ranges = msgspec.json.Decoder(tuple[r.ReferenceRange, ...] | None)
 
 Measured = r.Observation | r.Component
 """Where a value stands: in the Observation itself or in one of its components."""
+Limits = tuple[Quantity | None, Quantity | None]
+"""The lowest and the highest value that is normal."""
 
 
 def read_quantity(measured: Measured, units: Units | None) -> Quantity | None:
@@ -60,7 +62,7 @@ def limits(
     units: Units | None,
     born: RecordedDate | None,
     taken: RecordedDate | None,
-) -> tuple[Quantity | None, Quantity | None]:
+) -> Limits:
     """The laboratory's limits for this sample: of several that fit, the lowest low and highest high."""
     low: Quantity | None = None
     high: Quantity | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 
@@ -9,6 +10,7 @@ from cds_service.drugs import DrugList, Recognised
 from cds_service.fhir import resources as r
 from cds_service.fhir.bundles import UNREADABLE, contained
 from cds_service.fhir.dates import recorded_date
+from cds_service.fhir.once import Once
 from cds_service.fhir.references import Referred
 from cds_service.fhir.statuses import normal
 from cds_service.quantity import writable
@@ -56,12 +58,16 @@ class MedicationReader:
     def __init__(self, drugs: DrugList, medications: Referred[r.Medication]) -> None:
         self._drugs = drugs
         self._medications = medications
+        self._by_concept = Once(partial(_named, drugs))
         self.uses: list[DrugUse] = []
         self.unresolved = 0
         """Medications that were only referred to, without code or name."""
 
     def read(self, use: r.MedicationUse) -> None:
         """Add the dose or period of one resource, when it is of a known drug that was taken."""
+        concept, reference = drug_of(use)
+        if reference is None and self._by_concept[concept] is None:
+            return  # most drugs are none of ours: the quickest question comes first
         if normal(use.status) in _NOT_TAKEN or _said_not_taken(use):
             return
         drug = self.recognise(use)
@@ -78,9 +84,11 @@ class MedicationReader:
     def recognise(self, use: r.MedicationUse) -> Recognised | None:
         """The known drug: by any coding, else by a name in the text."""
         concept, reference = drug_of(use)
+        if reference is None:
+            return self._by_concept[concept]
         found = self._drugs.by_codes(concept.coding or ()) if concept else None
-        if found is not None or reference is None:
-            return found or self._by_name(concept)
+        if found is not None:
+            return found
         medication = self._resolve(reference, use)
         if medication is None and not reference.display:
             self.unresolved += 1
@@ -88,22 +96,10 @@ class MedicationReader:
         found = self._drugs.by_codes(referred.coding or ()) if referred else None
         return (
             found
-            or self._by_name(concept)
-            or self._by_name(referred)
+            or _by_name(self._drugs, concept)
+            or _by_name(self._drugs, referred)
             or self._drugs.by_name(reference.display)
         )
-
-    def _by_name(self, concept: r.CodeableConcept | None) -> Recognised | None:
-        if concept is None:
-            return None
-        codings = concept.coding or ()
-        # Beside a code of a known system, which is not one of ours, a text may mention another drug.
-        coded = not DRUG_SYSTEMS.isdisjoint([c.system for c in codings])
-        for text in (concept.text, *[c.display for c in codings]):
-            found = self._drugs.by_name(text, at_start=coded) if text else None
-            if found is not None:
-                return found
-        return None
 
     def _resolve(self, reference: r.Reference, use: r.MedicationUse) -> r.Medication | None:
         target = reference.reference or ""
@@ -111,6 +107,24 @@ class MedicationReader:
             inside = (c for c in contained(use.contained) if c.id == target[1:])
             return next((c for c in inside if isinstance(c, r.Medication)), None)
         return self._medications.get(target)
+
+
+def _named(drugs: DrugList, concept: r.CodeableConcept | None) -> Recognised | None:
+    codings = (concept.coding if concept else None) or ()
+    return drugs.by_codes(codings) or _by_name(drugs, concept)
+
+
+def _by_name(drugs: DrugList, concept: r.CodeableConcept | None) -> Recognised | None:
+    if concept is None:
+        return None
+    codings = concept.coding or ()
+    # Beside a code of a known system, which is not one of ours, a text may mention another drug.
+    coded = not DRUG_SYSTEMS.isdisjoint([c.system for c in codings])
+    for text in dict.fromkeys((concept.text, *[c.display for c in codings])):
+        found = drugs.by_name(text, at_start=coded) if text else None
+        if found is not None:
+            return found
+    return None
 
 
 def _said_not_taken(use: r.MedicationUse) -> bool:
@@ -128,7 +142,9 @@ def _said_not_taken(use: r.MedicationUse) -> bool:
 
 def _adherence(use: r.MedicationStatement) -> str | None:
     """R5: `taking`, `not-taking`, `on-hold`, `stopped` or `unknown`, each with finer codes below it."""
-    concept = use.adherence.code if use.adherence else None
+    if use.adherence is None:
+        return None
+    concept = use.adherence.code
     codes = [normal(c.code) or "" for c in (concept.coding if concept else None) or ()]
     known = ("not-taking", "taking", "on-hold", "stopped", "unknown")
     return next((k for k in known for code in codes if code.startswith(k)), None)

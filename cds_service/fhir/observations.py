@@ -1,9 +1,8 @@
 """Observations read as laboratory results, pregnancy facts and ALPL results."""
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-
-import msgspec
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from cds_service.fhir import measured
 from cds_service.fhir import resources as r
@@ -11,8 +10,10 @@ from cds_service.fhir.bundles import UNREADABLE
 from cds_service.fhir.dates import recorded_date
 from cds_service.fhir.genes import gene_result
 from cds_service.fhir.late_results import Found, LateResults, taken_on
-from cds_service.fhir.measured import FINAL, Measured
+from cds_service.fhir.measured import FINAL, Limits, Measured
+from cds_service.fhir.once import Once
 from cds_service.fhir.references import FHIR_ID, Referred
+from cds_service.fhir.result_kinds import ALP, OTHER, Kind, kind_of
 from cds_service.fhir.statuses import normal
 from cds_service.fhir.tubes import spoiling_additive
 from cds_service.quantity import Quantity, UnitConflict, Units
@@ -22,33 +23,14 @@ from cds_service.record import (
     LabResult,
     Patient,
     PregnancyStatus,
+    RecordedDate,
     Unread,
 )
 from cds_service.terminology import Terminology
 
-ALP = "alp-total"
-NOT_TOTAL_ALP = "alp-not-total"
-RESULTS = frozenset(
-    [
-        "alp-bone-specific",
-        "plp",
-        "pea-urine",
-        "calcium-total",
-        "potassium",
-        "phosphate",
-        "magnesium",
-        "zinc",
-        "vitamin-b12",
-        "tsh",
-        "pth",
-        "ggt",
-        "bilirubin",
-        "alt",
-        "ast",
-    ]
-)
-_RESULTS = RESULTS | {ALP}
 _NEVER_HAPPENED = frozenset({"entered-in-error", "cancelled"})
+_Printed = tuple[str, bytes, str | None, Decimal | None]
+"""Kind of result, its reference ranges as they came, unit and factor of its value."""
 
 
 class ObservationReader:
@@ -68,27 +50,50 @@ class ObservationReader:
         self._units = units
         self._born = patient.born
         self._specimens = specimens
-        self.results = LateResults(self._result)
+        by_kind: defaultdict[Kind, list[Found]] = defaultdict(list)
+        self._by_kind = by_kind
+        self._by_code: Once[tuple[r.BareCoding, ...], list[Found]] = Once(
+            lambda codings: by_kind[kind_of(terminology.of(codings))]
+        )
+        self._known_limits: dict[_Printed, Limits] = {}
         self.genes: list[GeneResult] = []
         self.pregnancies: list[PregnancyStatus] = []
         self.due_dates: list[DueDate] = []
         self.not_total_alp = 0
         self.alp_seen = 0
 
-    def alp(self) -> Sequence[LabResult]:
-        """Every total ALP."""
-        return list(self.results.newest_first(ALP))
+    def read(self, observations: Iterable[r.Observation]) -> LateResults:
+        """Add the facts of these Observations; but results are read when a rule asks for them."""
+        self._sort(observations)
+        results = LateResults(self._result)
+        for kind, found in self._by_kind.items():
+            if kind.is_alp_like:
+                self.alp_seen += len(found)
+            if kind.is_fraction:
+                self.not_total_alp += len(found)
+            elif kind.result is not None:
+                results.add(kind.result, found)
+        for observation, place in self._by_kind.get(OTHER, ()):
+            if place is observation:
+                self._other_fact(observation, self._concepts(observation.code))
+        return results
 
-    def read(self, observation: r.Observation) -> None:
-        """Add the facts of one Observation."""
-        code = observation.code
-        concepts = self._terminology.of(code.coding) if code else ()
-        if concepts and not self._laboratory(observation, observation, concepts):
-            self._other_fact(observation, concepts)
-        for component in observation.component or ():
-            found = self._concepts(component.code)
-            if found:
-                self._laboratory(observation, component, found)
+    def _sort(self, observations: Iterable[r.Observation]) -> None:
+        """Put each Observation, and each of its components, among those of its kind."""
+        by_code = self._by_code
+        for observation in observations:
+            code = observation.code
+            if code is not None and code.coding:
+                by_code[code.coding].append((observation, observation))
+            if observation.component is not None:
+                self._sort_components(observation, observation.component)
+
+    def _sort_components(
+        self, observation: r.Observation, components: Iterable[r.Component]
+    ) -> None:
+        for component in components:
+            if component.code is not None and component.code.coding:
+                self._by_code[component.code.coding].append((observation, component))
 
     def _other_fact(self, observation: r.Observation, concepts: tuple[str, ...]) -> None:
         if normal(observation.status) not in FINAL:
@@ -107,39 +112,24 @@ class ObservationReader:
     def _concepts(self, code: r.BareConcept | None) -> tuple[str, ...]:
         return self._terminology.of(code.coding) if code else ()
 
-    def _laboratory(
-        self,
-        observation: r.Observation,
-        place: Measured,
-        concepts: tuple[str, ...],
-    ) -> bool:
-        kind = _kind(concepts)
-        if kind.alp_like:
-            self.alp_seen += 1
-            self.not_total_alp += kind.fraction
-        if kind.result is None:
-            return kind.fraction
-        if normal(observation.status) not in _NEVER_HAPPENED:
-            self.results.add(kind.result, (observation, place))
-        return True
-
     def _result(self, found: Found, concept: str) -> LabResult | None:
         """One result; None, and named as unread, when its value is not what FHIR says."""
         observation, place = found
+        if observation.status not in FINAL and normal(observation.status) in _NEVER_HAPPENED:
+            return None
         units = self._units.get(concept)
         taken, taken_at = taken_on(observation)
         problem: str | None = None
         quantity: Quantity | None = None
         try:
             quantity = measured.read_quantity(place, units)
-            ranges = measured.read_ranges(place)
+            low, high = self._limits(place, quantity, concept, taken)
         except UnitConflict:
-            problem, ranges = "its unit and its unit code disagree", ()
+            problem, low, high = "its unit and its unit code disagree", None, None
         except UNREADABLE:
             name = f"{concept} {_reference(observation) or 'Observation'}"
             self._unread.append(Unread(name, "its value or range is not as FHIR has it"))
             return None
-        low, high = measured.limits(ranges, quantity, units, self._born, taken)
         if problem is None:
             problem = measured.problem(observation, quantity, taken, units, low, high)
         if place.dataAbsentReason is not None:
@@ -159,6 +149,25 @@ class ObservationReader:
             encounter=during.reference if during else None,
         )
 
+    def _limits(
+        self,
+        place: Measured,
+        quantity: Quantity | None,
+        concept: str,
+        taken: RecordedDate | None,
+    ) -> Limits:
+        """The limits of a result. A laboratory prints the same ones with every result of a kind."""
+        unit, factor = (quantity.unit, quantity.factor) if quantity else (None, None)
+        printed = (concept, bytes(place.referenceRange), unit, factor)
+        known = self._known_limits.get(printed)
+        if known is not None:
+            return known
+        ranges = measured.read_ranges(place)
+        found = measured.limits(ranges, quantity, self._units.get(concept), self._born, taken)
+        if not any(given.age for given in ranges):
+            self._known_limits[printed] = found
+        return found
+
     def _pregnancy_status(self, observation: r.Observation) -> None:
         answers = self._concepts(observation.valueCodeableConcept)
         recorded = taken_on(observation)[0]
@@ -168,24 +177,12 @@ class ObservationReader:
             self.pregnancies.append(PregnancyStatus(False, recorded))
 
 
-class _Kind(msgspec.Struct, frozen=True):
-    """What a result is by the concepts of its code."""
-
-    result: str | None
-    alp_like: bool
-    fraction: bool
-    """A part of ALP, which stays one even when a total-ALP code stands beside it."""
-
-
-@lru_cache(maxsize=1024)
-def _kind(concepts: tuple[str, ...]) -> _Kind:
-    fraction = NOT_TOTAL_ALP in concepts and "alp-bone-specific" not in concepts
-    result = next((c for c in concepts if c in _RESULTS), None)
-    return _Kind(
-        result=None if fraction else result,
-        alp_like=ALP in concepts or NOT_TOTAL_ALP in concepts,
-        fraction=fraction,
-    )
+def every_alp(results: LateResults) -> Sequence[LabResult]:
+    """Every total ALP, once."""
+    found = list(results.newest_first(ALP))
+    # Under different ids nothing is the same; only otherwise it is worth comparing every part.
+    alike = len({result.reference for result in found}) < len(found)
+    return tuple(dict.fromkeys(found) if alike else found)
 
 
 def _reference(observation: r.Observation) -> str | None:

@@ -2,14 +2,20 @@
 that is not theirs.
 """
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from cds_service.errors import EhrUnavailable
+from cds_service.fhir.transport import Call
 
 TIMEOUT_SECONDS = 10.0
+_CUT_SECONDS = 1.0
+"""After that time, until the connection is cut under a server that drips."""
 _MOST_BYTES = 20 * 1024 * 1024
 _PIECE_BYTES = 65_536
 
@@ -58,7 +64,7 @@ def _body(ask: Callable[[], requests.Response], what: str) -> bytes:
     ends = time.monotonic() + TIMEOUT_SECONDS
     body = bytearray()
     try:
-        with ask() as response:
+        with _cut_in_time(), ask() as response:
             if response.status_code != 200:
                 raise Answered(response.status_code)
             while piece := response.raw.read1(_PIECE_BYTES, decode_content=True):
@@ -66,10 +72,27 @@ def _body(ask: Callable[[], requests.Response], what: str) -> bytes:
                 if len(body) > _MOST_BYTES:
                     raise EhrUnavailable(f"The record system's {what} is larger than is read here.")
                 if time.monotonic() > ends:
-                    raise EhrUnavailable(f"The record system's {what} took too long.")
-    except (requests.RequestException, OSError, ValueError) as error:
+                    break
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
         # The cause may quote the address with what is in it: it is named by its type only.
         raise EhrUnavailable(
             f"The record system's {what} could not be had ({type(error).__name__})."
         ) from error
+    if time.monotonic() > ends:  # perhaps cut off, which looks like an end
+        raise EhrUnavailable(f"The record system's {what} took too long.")
     return bytes(body)
+
+
+@contextmanager
+def _cut_in_time() -> Iterator[None]:
+    """Ends the connection of this thread: a timeout begins anew with every byte, even of a header."""
+    call = Call()
+    clock = threading.Timer(TIMEOUT_SECONDS + _CUT_SECONDS, call.abort)
+    clock.daemon = True
+    call.enter()
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.cancel()
+        call.leave()

@@ -1,12 +1,10 @@
 """The pages after the first, of a search of ours or of a Bundle that the EHR prefetched."""
 
-from urllib.parse import urljoin
-
 import msgspec
 
 from cds_service.fhir.budget import FetchFailed
 from cds_service.fhir.bundles import Decoded, NotFhir, decode
-from cds_service.fhir.client import Answer, FhirClient
+from cds_service.fhir.client import Answer, FhirClient, linked
 
 
 def decoded_answer(answer: Answer, key: str) -> Decoded:
@@ -28,8 +26,8 @@ def followed(client: FhirClient, first: Decoded, url: str, key: str) -> tuple[De
     for _ in range(limits.pages - 1):
         if found.next_page is None:
             return found, ""
-        url = urljoin(url, found.next_page)
         try:
+            url = linked(url, found.next_page)
             if url in seen:
                 raise FetchFailed("the pages of the FHIR server go round in a circle")
             if not client.base.holds(url):

@@ -21,7 +21,7 @@ from cds_service.record import Unread
 State = Literal["satisfied", "none", "failed", "omitted", "needless"]
 
 
-class Prefetched(msgspec.Struct, frozen=True):
+class Prefetched(msgspec.Struct, frozen=True, gc=False):
     """The data of one call, and what was missing from it."""
 
     patient: r.Patient
@@ -37,7 +37,7 @@ class Prefetched(msgspec.Struct, frozen=True):
         return len(self.alp)
 
 
-class Value(msgspec.Struct, frozen=True):
+class Value(msgspec.Struct, frozen=True, gc=False):
     """What is known under one key."""
 
     state: State
@@ -50,6 +50,8 @@ class Value(msgspec.Struct, frozen=True):
 
 
 Values = Mapping[str, Value]
+_NONE = Value("none")
+_EMPTY = Value("satisfied")
 
 
 def prefetched(prefetch: Mapping[str, r.FhirValue]) -> dict[str, Value]:
@@ -111,7 +113,7 @@ def collect(
 def _patient(value: Value, patient_id: str) -> r.Patient:
     for entry in value.decoded.entries:
         if isinstance(entry.resource, r.Patient):
-            return msgspec.structs.replace(entry.resource, id=patient_id)
+            return entry.resource
     return r.Patient(id=patient_id)  # needless: no row looks at anything of this call
 
 
@@ -120,7 +122,9 @@ def _value(key: str, prefetch: Mapping[str, r.FhirValue]) -> Value:
         return Value("omitted", cause="was not sent")
     value = prefetch[key]
     if value is None or (isinstance(value, msgspec.Raw) and bytes(value) == b"null"):
-        return Value("none")
+        return _NONE
+    if isinstance(value, r.Bundle) and not (value.entry or value.link or value.total):
+        return _EMPTY
     try:
         return judged(decode(value, key), key)
     except NotFhir as error:

@@ -4,7 +4,7 @@ Each entry is read by itself. What cannot be read, what belongs to somebody else
 is counted and named; nothing is guessed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -13,13 +13,14 @@ from cds_service.drugs import DrugList
 from cds_service.fhir import chart, identity
 from cds_service.fhir import resources as r
 from cds_service.fhir.medications import MedicationReader
-from cds_service.fhir.observations import ObservationReader
+from cds_service.fhir.observations import ObservationReader, every_alp
 from cds_service.fhir.references import Referred
 from cds_service.quantity import Units
 from cds_service.record import PatientRecord, Unread
 from cds_service.terminology import Terminology
 
 _Fact = TypeVar("_Fact")
+_ABOUT_PATIENT = frozenset(r.AboutPatient.__args__)
 
 
 class ReadingAids(msgspec.Struct, frozen=True):
@@ -47,17 +48,16 @@ def read_record(
     """
     person = chart.patient(patient)
     named = list(unread)  # results are read late, and add theirs then
-    own = list(_own(identity.Subject(person.id, entries, fhir_server), entries, named))
     medications: Referred[r.Medication] = Referred()
     specimens: Referred[r.Specimen] = Referred()
-    for entry in entries:
-        if type(entry.resource) is r.Medication:
-            medications.add(entry.resource, entry.fullUrl)
+    subject = identity.Subject(person.id, entries, fhir_server)
+    own = _own(subject, entries, medications, named)
     observations = ObservationReader(aids.terminology, aids.units, person, specimens, named)
     drugs = MedicationReader(aids.drugs, medications)
     rest = chart.ChartReader(aids.terminology, aids.drugs, aids.order_system)
+    observed: list[r.Observation] = []
     readers: dict[type, Callable[..., None]] = {
-        r.Observation: observations.read,
+        r.Observation: observed.append,
         r.MedicationStatement: drugs.read,
         r.MedicationRequest: drugs.read,
         r.MedicationAdministration: drugs.read,
@@ -73,14 +73,15 @@ def read_record(
             specimens.add(resource, entry.fullUrl)
         else:
             readers[type(resource)](resource)
+    results = observations.read(observed)
     missing = list(unknown)
     if drugs.unresolved:
         noun = "entry" if drugs.unresolved == 1 else "entries"
         missing.append(f"the drug of {drugs.unresolved} medication {noun} (only referred to)")
     return PatientRecord(
         patient=person,
-        alp=_once(observations.alp()),
-        results=observations.results,
+        alp=every_alp(results),
+        results=results,
         genes=_once(observations.genes),
         drugs=_once([*drugs.uses, *rest.drug_uses]),
         diagnoses=_once(rest.diagnoses),
@@ -96,27 +97,28 @@ def read_record(
     )
 
 
-_OF_NOBODY = frozenset({r.Medication, r.OperationOutcome, type(None)})
-
-
 def _own(
-    subject: identity.Subject, entries: Iterable[r.Entry], named: list[Unread]
-) -> Iterator[r.Entry]:
-    """The entries about this patient; the others are named."""
+    subject: identity.Subject,
+    entries: Iterable[r.Entry],
+    medications: Referred[r.Medication],
+    named: list[Unread],
+) -> list[r.Entry]:
+    """The entries about this patient; the others are named. Medications are about nobody."""
+    own: list[r.Entry] = []
     for entry in entries:
         resource = entry.resource
-        if type(resource) in _OF_NOBODY:
-            continue
-        if type(resource) is r.Patient:
-            if resource.id != subject.patient_id:
-                named.append(identity.unread(resource, identity.FOREIGN))
-            continue
-        about: r.AboutPatient = resource  # type: ignore[assignment]  # every other type is one
-        problem = subject.problem(about)
-        if problem is None:
-            yield entry
-        else:
-            named.append(identity.unread(about, problem))
+        if type(resource) in _ABOUT_PATIENT:
+            about: r.AboutPatient = resource  # type: ignore[assignment]
+            problem = subject.problem(about)
+            if problem is None:
+                own.append(entry)
+            else:
+                named.append(identity.unread(about, problem))
+        elif type(resource) is r.Medication:
+            medications.add(resource, entry.fullUrl)
+        elif type(resource) is r.Patient and resource.id != subject.patient_id:
+            named.append(identity.unread(resource, identity.FOREIGN))
+    return own
 
 
 def _once(facts: Sequence[_Fact]) -> tuple[_Fact, ...]:

@@ -58,7 +58,12 @@ class AllowedServers:
             return host == "localhost" or host.endswith(".localhost")
         if inner != address and _within(inner, self._networks):
             return True
-        return inner.is_global and not inner.is_multicast
+        return inner.is_global and not (inner.is_multicast or inner.is_reserved or _local(inner))
+
+
+def _local(address: _Address) -> bool:
+    """Whether it is one of the site-local addresses of old, which Python takes for public ones."""
+    return isinstance(address, IPv6Address) and address.is_site_local
 
 
 def _literal(host: str) -> _Address | None:

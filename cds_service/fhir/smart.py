@@ -47,6 +47,9 @@ class Token(msgspec.Struct, frozen=True):
     id_token: str | None = None
     appContext: Any = None
 
+    def __repr__(self) -> str:
+        return "Token(…)"
+
 
 class Asked(msgspec.Struct, frozen=True):
     """What one launch asked for: everything that its answer has to fit."""
@@ -59,6 +62,9 @@ class Asked(msgspec.Struct, frozen=True):
     client_name: str
     token_endpoint: str
     issuer: str | None
+
+    def __repr__(self) -> str:
+        return "Asked(…)"  # who holds state and verifier can end the launch
 
 
 def discover(session: requests.Session, iss: str) -> SmartServer:
@@ -77,7 +83,7 @@ def discover(session: requests.Session, iss: str) -> SmartServer:
         ) from error
     secure = urlsplit(iss).scheme == "https"
     for address in (found.authorization_endpoint, found.token_endpoint):
-        scheme = urlsplit(address).scheme
+        scheme = _scheme(address)
         if scheme != "https" and (secure or scheme != "http"):
             raise LaunchRefused(f"The record system's {what} names an address that is not https.")
     methods = found.code_challenge_methods_supported
@@ -177,6 +183,14 @@ def app_context(token: Token) -> Mapping[str, Any]:
         except UNREADABLE:
             return {}  # another app's context: it says nothing to us
     return given if isinstance(given, dict) else {}
+
+
+def _scheme(address: str) -> str:
+    """Empty when it is no address."""
+    try:
+        return urlsplit(address).scheme
+    except ValueError:
+        return ""
 
 
 def _is_bearer(text: str) -> bool:

@@ -116,6 +116,13 @@ class CheckedAdapter(HTTPAdapter):
         }
 
 
+class _Session(requests.Session):
+    """Leaves redirects to us: even where it may not follow one, requests would read its whole body."""
+
+    def get_redirect_target(self, _: object) -> None:
+        return None
+
+
 def session(resolve: Resolve, connections: int) -> requests.Session:
     """A pool of connections that takes neither proxies nor passwords from its surroundings.
 
@@ -123,7 +130,7 @@ def session(resolve: Resolve, connections: int) -> requests.Session:
     notes addresses in its log, and with them whom a search is about: it is to keep silent.
     """
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    made = requests.Session()
+    made = _Session()
     made.trust_env = False
     made.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

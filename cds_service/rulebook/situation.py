@@ -16,6 +16,7 @@ from cds_service.phrases import FLAGS, PHRASES, POLICY
 from cds_service.phrases.flags import WARNING
 from cds_service.rulebook.files import convert, read_toml
 from cds_service.situations import Predicate, predicates
+from cds_service.situations.verdict import is_of_a_recent_low
 
 # Words that would turn advice into an order or a verdict.
 BANNED = re.compile(
@@ -90,7 +91,14 @@ class Situation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def row(self) -> Row:
         """The situation as the decision sees it."""
         assert self.holds is not None  # noqa: S101  (set when the file is read)
-        return Row(self.slug, self.priority, frozenset(self.hooks), self.kind, self.holds)
+        return Row(
+            self.slug,
+            self.priority,
+            frozenset(self.hooks),
+            self.kind,
+            self.holds,
+            is_of_a_recent_low(self.holds),
+        )
 
     def level_indicator(self, level: Literal["usual", "raised", "lowered"]) -> Indicator:
         """The indicator of a card at that level."""

@@ -9,9 +9,9 @@ import msgspec
 
 from cds_service.fhir import resources as r
 from cds_service.fhir.medications import MedicationReader
-from cds_service.fhir.observations import ALP
 from cds_service.fhir.reader import ReadingAids
 from cds_service.fhir.references import Referred
+from cds_service.fhir.result_kinds import ALP
 from cds_service.fhir.statuses import normal
 from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW
 from cds_service.screen.chart import Chart

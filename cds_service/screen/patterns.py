@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from cds_service.fhir.observations import RESULTS
+from cds_service.fhir.result_kinds import RESULTS
 from cds_service.terminology import ATC, ICD_10_CM, NDC, Concept, Terminology
 
 # Patient, Medication…, Specimen, Encounter and Bundle; two letters are found faster than the word.

@@ -1,7 +1,8 @@
 """One predicate for each row of the decision table, grouped by family. Pure.
 
 A predicate is a function of one Assessment, named after the situation's slug with underscores, that
-returns a Verdict. It is found by that name: there is no registry to edit.
+returns a Verdict. It is found by that name: there is no registry to edit. One that cannot hold
+without a recent low value may say so (`of_a_recent_low`): it is then tried only where there is one.
 """
 
 import importlib

@@ -2,9 +2,10 @@
 
 from cds_service.assessment import Assessment
 from cds_service.assessment.alp import far_apart
-from cds_service.situations.verdict import Verdict, no, no_order, settled, yes
+from cds_service.situations.verdict import Verdict, no, no_order, of_a_recent_low, settled, yes
 
 
+@of_a_recent_low
 def child_low_alp_antiresorptive_order(a: Assessment) -> Verdict:
     """Low for age and sex, not explained by earlier treatment, at an order for an antiresorptive."""
     if reason := no_order(a) or _no_low_child(a):
@@ -12,6 +13,7 @@ def child_low_alp_antiresorptive_order(a: Assessment) -> Verdict:
     return yes("ALP is low for age and sex, and an antiresorptive is ordered", lowered=a.oncology)
 
 
+@of_a_recent_low
 def child_persistent_low_alp(a: Assessment) -> Verdict:
     """Two lows far enough apart, or one low with early tooth loss or rickets."""
     if reason := _no_low_child(a):
@@ -23,6 +25,7 @@ def child_persistent_low_alp(a: Assessment) -> Verdict:
     return yes("ALP is repeatedly low for age and sex, or low with early tooth loss or rickets")
 
 
+@of_a_recent_low
 def child_single_low_alp(a: Assessment) -> Verdict:
     """One low value for age and sex, and no feature."""
     if reason := _no_low_child(a):

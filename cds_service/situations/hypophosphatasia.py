@@ -1,7 +1,15 @@
 """Known hypophosphatasia, and work-up results that speak for or against it."""
 
 from cds_service.assessment import Assessment
-from cds_service.situations.verdict import Verdict, below, no, no_order, settled, yes
+from cds_service.situations.verdict import (
+    Verdict,
+    below,
+    no,
+    no_order,
+    of_a_recent_low,
+    settled,
+    yes,
+)
 from cds_service.words import counted
 
 _NOT_KNOWN = "neither hypophosphatasia, a pathogenic ALPL variant nor asfotase alfa is on record"
@@ -28,6 +36,7 @@ def hpp_antiresorptive_exposure(a: Assessment) -> Verdict:
     return yes(f"hypophosphatasia is on record and {a.drugs[window.use.drug].label} may still act")
 
 
+@of_a_recent_low
 def raised_substrate(a: Assessment) -> Verdict:
     """ALP is low and PLP or urine PEA is above its limit, not confounded by vitamin B6."""
     if a.recent_low is None:
@@ -42,6 +51,7 @@ def raised_substrate(a: Assessment) -> Verdict:
     return yes("ALP is low and a substrate of ALP is above its limit", lowered=lowered)
 
 
+@of_a_recent_low
 def substrate_confounded_by_b6(a: Assessment) -> Verdict:
     """ALP is low, and the only raised substrate is a PLP drawn on vitamin B6."""
     if a.recent_low is None:
@@ -55,6 +65,7 @@ def substrate_confounded_by_b6(a: Assessment) -> Verdict:
     return yes("ALP is low, and PLP was raised in a sample drawn on vitamin B6")
 
 
+@of_a_recent_low
 def incomplete_workup(a: Assessment) -> Verdict:
     """Low and unexplained with a normal PLP or a variant of uncertain significance only."""
     low = a.recent_low

@@ -6,12 +6,14 @@ from cds_service.situations.verdict import (
     below,
     no,
     no_order,
+    of_a_recent_low,
     settled,
     yes,
 )
 from cds_service.words import listed, on
 
 
+@of_a_recent_low
 def persistent_low_alp_antiresorptive_order(a: Assessment) -> Verdict:
     """Persistently low, or low before the first dose, unexplained, at an order."""
     if reason := no_order(a) or _no_unexplained_low(a):
@@ -21,6 +23,7 @@ def persistent_low_alp_antiresorptive_order(a: Assessment) -> Verdict:
     return yes("ALP is repeatedly low and treatment does not explain it", lowered=a.oncology)
 
 
+@of_a_recent_low
 def single_low_alp_antiresorptive_order(a: Assessment) -> Verdict:
     """One low episode or a minority of low values, unexplained, at an order."""
     low = a.recent_low
@@ -40,6 +43,7 @@ def _no_unexplained_low(a: Assessment) -> str | None:
     return _not_adult_question(a) or _explained(a)
 
 
+@of_a_recent_low
 def pregnancy_low_alp(a: Assessment) -> Verdict:
     """Pregnant, and the latest value lies below the limit of its trimester."""
     if a.pregnancy is None:
@@ -71,6 +75,7 @@ def low_before_antiresorptive(a: Assessment) -> Verdict:
     return yes(f"ALP was low before the first dose of {on(first)}")
 
 
+@of_a_recent_low
 def reversible_cause(a: Assessment) -> Verdict:
     """Low, unexplained by treatment, not very low, no feature, and a reversible cause is active."""
     low = a.recent_low
@@ -89,6 +94,7 @@ def reversible_cause(a: Assessment) -> Verdict:
     return yes(f"{listed(c.name for c in a.context.causes)} may explain {low.shown}")
 
 
+@of_a_recent_low
 def persistent_low_alp(a: Assessment) -> Verdict:
     """Persistently low, unexplained by treatment, recent. Raised when clearly low or with a feature."""
     low = a.recent_low
@@ -105,6 +111,7 @@ def persistent_low_alp(a: Assessment) -> Verdict:
     return yes(f"low {share}, latest {low.shown}, and no treatment explains it", raised=raised)
 
 
+@of_a_recent_low
 def single_low_alp(a: Assessment) -> Verdict:
     """One low episode, or a minority of low values, unexplained by treatment, recent."""
     low = a.recent_low

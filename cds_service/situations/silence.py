@@ -1,7 +1,7 @@
 """Why nothing is said. Silence always has a name, and the name is logged."""
 
 from cds_service.assessment import REPEAT_ALP, Assessment
-from cds_service.situations.verdict import Verdict, no, no_order, yes
+from cds_service.situations.verdict import Verdict, no, no_order, of_a_recent_low, yes
 
 
 def out_of_scope(a: Assessment) -> Verdict:
@@ -68,6 +68,7 @@ def acute_illness_only(a: Assessment) -> Verdict:
     return yes(f"the only low values ({lows[-1].shown} the last) were taken in acute illness")
 
 
+@of_a_recent_low
 def explained_by_antiresorptive(a: Assessment) -> Verdict:
     """Treatment explains the low value, and there is nothing to add."""
     if reason := no_order(a):

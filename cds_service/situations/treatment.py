@@ -2,9 +2,18 @@
 
 from cds_service.assessment import Assessment, baseline
 from cds_service.assessment.alp import far_apart
-from cds_service.situations.verdict import Verdict, below, no, no_order, settled, yes
+from cds_service.situations.verdict import (
+    Verdict,
+    below,
+    no,
+    no_order,
+    of_a_recent_low,
+    settled,
+    yes,
+)
 
 
+@of_a_recent_low
 def low_on_antiresorptive_no_baseline(a: Assessment) -> Verdict:
     """Low only within an effect window, and no baseline from before the first dose."""
     low = a.recent_low
@@ -27,6 +36,7 @@ def low_on_antiresorptive_no_baseline(a: Assessment) -> Verdict:
     return yes(f"{low.shown} was taken on treatment, and there is no baseline")
 
 
+@of_a_recent_low
 def low_explained_by_antiresorptive(a: Assessment) -> Verdict:
     """Low only within an effect window, and normal in the months before the first dose."""
     low = a.recent_low

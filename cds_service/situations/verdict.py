@@ -1,7 +1,8 @@
 """Whether a situation holds, and the facts that say so."""
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -11,7 +12,7 @@ from cds_service.assessment.judging import AlpValue
 Level = Literal["usual", "raised", "lowered"]
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The answer of one predicate."""
 
     holds: bool
@@ -20,6 +21,24 @@ class Verdict(msgspec.Struct, frozen=True):
     level: Level = "usual"
     leads: bool = False
     """A situation that otherwise only stands beside another card is itself the card."""
+
+
+_Predicate = TypeVar("_Predicate", bound=Callable[[Assessment], Verdict])
+_MARK = "of_a_recent_low"
+
+
+def of_a_recent_low(predicate: _Predicate) -> _Predicate:
+    """Marks a row that cannot hold without a recent low value: without one it is not even tried.
+
+    Most charts hold none. Tried or not, the decision is the same; an explanation tries every row.
+    """
+    vars(predicate)[_MARK] = True
+    return predicate
+
+
+def is_of_a_recent_low(predicate: Callable[[Assessment], Verdict]) -> bool:
+    """Whether a row is marked so."""
+    return _MARK in vars(predicate)
 
 
 def yes(

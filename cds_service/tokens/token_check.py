@@ -84,7 +84,7 @@ class TokenCheck:
         self._clients = clients
         self._static = static_keys
         self._base = base_url
-        urls = {url for c in clients for url in (c.jwks_url, *c.jku) if url}
+        urls = [url for c in clients for url in (c.jwks_url, *c.jku) if url]
         self._servers = {url: KeyServer(url) for url in urls}
 
     def accept(self, text: str, paths: Sequence[str], now: float) -> Accepted:
@@ -107,7 +107,9 @@ class TokenCheck:
 
     def has_keys(self) -> bool:
         """Whether the keys of at least one client are at hand; asks key servers only if none are."""
-        return bool(self._static) or any(s.has_keys() for s in self._servers.values())
+        servers = self._servers.values()
+        at_hand = bool(self._static) or any(s.holds_keys() for s in servers)
+        return at_hand or any(s.has_keys() for s in servers)
 
     def _client(self, claims: _Claims) -> Client:
         issued = [c for c in self._clients if c.issuer == claims.iss]

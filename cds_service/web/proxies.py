@@ -22,6 +22,7 @@ _FORWARDED = (
     "HTTP_X_FORWARDED_PORT",
     "HTTP_X_FORWARDED_PREFIX",
     "HTTP_X_REAL_IP",
+    "HTTP_VIA",
 )
 THROUGH_A_STRANGER = "cds.through_a_stranger"
 """In the WSGI environment when a proxy that is not listed passed the call on, or for whom is not told."""

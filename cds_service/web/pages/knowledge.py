@@ -16,6 +16,7 @@ from cds_service.rulebook import Rulebook
 from cds_service.rulebook.files import read_policy
 from cds_service.rulebook.governance import read_changes, read_source_attributes
 from cds_service.rulebook.situation import Situation, conditions
+from cds_service.web.pages.public import cacheable
 from cds_service.web.pages.refusals import PageNotFound, as_pages
 from cds_service.web.pages.security import protect
 
@@ -26,6 +27,7 @@ def blueprint(rulebook: Rulebook) -> Blueprint:
     """Public pages: they speak of rules, of no patient. Raises KnowledgeError as loading does."""
     routes = Blueprint("knowledge", __name__)
     protect(routes)
+    cacheable(routes)
     as_pages(routes)
     changes = read_changes(rulebook.about.version)
     attributes = read_source_attributes(rulebook.situations)

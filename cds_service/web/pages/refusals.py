@@ -6,6 +6,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, render_template
 
 from cds_service.errors import RequestError, ServiceError
+from cds_service.web import problems
 
 _log = logging.getLogger("cds_service")
 
@@ -26,5 +27,10 @@ def _page(error: ServiceError) -> Response:
     _log.info(
         "page refused status=%d code=%s where=%s", error.status, error.issue_code, error.where
     )
-    page = render_template("refusal.html", message=error.diagnostics, status=error.status)
-    return Response(page, status=int(error.status), content_type="text/html; charset=utf-8")
+    problems.note(error)
+    return Response(
+        render_template("refusal.html", message=error.diagnostics, status=error.status),
+        status=int(error.status),
+        headers=dict(error.headers),
+        content_type="text/html; charset=utf-8",
+    )

@@ -10,17 +10,17 @@ from flask import Blueprint, Response
 _STYLES_OF_A_CHART = "'self' 'sha256-ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o='"
 
 
-def protect(routes: Blueprint, *, charts: bool = False, framed_by: Sequence[str] = ()) -> None:
+def protect(
+    routes: Blueprint,
+    *,
+    charts: bool = False,
+    framed_by: Callable[[], Sequence[str]] = tuple,
+) -> None:
     """Put the policy on every answer of these routes; all other headers are those of any answer.
 
-    `framed_by`: origins that may show them in a frame.
+    `framed_by` gives the origins that may show this answer in a frame.
     """
-    routes.after_request(_policy_writer(charts=charts, framed_by=framed_by))
-
-
-def _policy_writer(*, charts: bool, framed_by: Sequence[str]) -> Callable[[Response], Response]:
     styles = _STYLES_OF_A_CHART if charts else "'self'"
-    ancestors = " ".join(framed_by) or "'none'"
     policy = "; ".join(
         (
             "default-src 'none'",
@@ -29,12 +29,11 @@ def _policy_writer(*, charts: bool, framed_by: Sequence[str]) -> Callable[[Respo
             "img-src 'self' data:",
             "form-action 'self'",
             "base-uri 'none'",
-            f"frame-ancestors {ancestors}",
         )
     )
 
+    @routes.after_request
     def write(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = policy
+        ancestors = " ".join(framed_by()) or "'none'"
+        response.headers["Content-Security-Policy"] = f"{policy}; frame-ancestors {ancestors}"
         return response
-
-    return write

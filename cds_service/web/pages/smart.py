@@ -13,28 +13,21 @@ from contextlib import suppress
 from datetime import date
 from hashlib import sha256
 from secrets import token_urlsafe
-from typing import Any
 
-import msgspec
 from flask import Blueprint, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from cds_service.bases import bases, read_base
 from cds_service.clients import Client
 from cds_service.database.smart_sessions import SmartSessions
-from cds_service.errors import EhrUnavailable, KnowledgeError, LaunchRefused, RequestError
+from cds_service.errors import KnowledgeError, LaunchRefused, RequestError
 from cds_service.fhir import smart
-from cds_service.fhir.banner import banner
-from cds_service.fhir.budget import FetchFailed, TokenRefused
-from cds_service.fhir.grant import AccessToken, Grant
-from cds_service.fhir.scopes import read_scopes
-from cds_service.fhir.templates import PATIENT, templates
+from cds_service.fhir.budget import TokenRefused
+from cds_service.fhir.templates import templates
 from cds_service.guidance import Advisor
-from cds_service.hooks.request import PATIENT_VIEW, HookRequest
-from cds_service.web.audit import trail
-from cds_service.web.pages import prose
 from cds_service.web.pages.cookies import Cookies
-from cds_service.web.pages.explained import explained
+from cds_service.web.pages.launch_rate import LaunchRate
+from cds_service.web.pages.launched_chart import NOT_HERE, Opened, shown
 from cds_service.web.pages.refusals import as_pages
 from cds_service.web.pages.security import protect
 from cds_service.web.places import count_as
@@ -49,7 +42,6 @@ _OAUTH_ERROR = re.compile(r"[a-z_]{1,40}")
 _VIEW = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _REFERRED_TO = ("Medication", "Specimen")
 _LAY = ("Patient", "RelatedPerson", "Person")
-_NOT_HERE = "This record system is not one that may open pages here."
 _NO_LONGER = (
     "The record system does not accept this session any more: open the page from there again."
 )
@@ -57,20 +49,6 @@ _NOT_BEGUN = (
     "This launch was not begun in this browser, was used already, or took more than"
     f" {_LAUNCH_SECONDS // 60} minutes. Open the page from the record system again."
 )
-
-
-class _Opened(msgspec.Struct, frozen=True):
-    """One patient's timeline that may be shown for a while."""
-
-    iss: str
-    client_name: str
-    access_token: str
-    patient: str
-    user: str
-    scope: str
-    """As the record system granted it; empty when it did not say."""
-    came_from: str = ""
-    """Slug of the situation on the card; empty when it is not known."""
 
 
 def blueprint(
@@ -83,18 +61,26 @@ def blueprint(
     """The routes of the app, for those clients that have SMART links."""
     routes = Blueprint("smart", __name__)
     issuers = {base.url: c for c in clients if c.smart_links for base in bases(c.fhir_servers)}
-    framed_by = tuple(dict.fromkeys(o for c in issuers.values() for o in c.frame_ancestors))
+    everybody = tuple(dict.fromkeys(o for c in issuers.values() for o in c.frame_ancestors))
+
+    def framed_by() -> Sequence[str]:
+        """The client's own pages; a refusal that is nobody's is to be read in a frame as well."""
+        client: Client | None = g.get("launched_for")
+        return everybody if client is None else client.frame_ancestors
+
     protect(routes, charts=True, framed_by=framed_by)
     as_pages(routes)
     asked_of = templates(advisor.rulebook.terminology).values()
     kinds = [t.partition("?")[0].partition("/")[0] for t in asked_of] + [*_REFERRED_TO]
     redirect_uri = f"{base_url}/smart/callback"
     cookies = Cookies(base_url)
+    rate = LaunchRate()
 
     @routes.get("/smart/launch")
     def launch() -> Response:
         iss = _issuer(_parameter("iss"))
         client = _known(issuers, iss)
+        rate.count(request.remote_addr)
         server = smart.discover(advisor.fhir.session_of(client), iss)
         asked = smart.Asked(
             state=token_urlsafe(32),
@@ -124,8 +110,8 @@ def blueprint(
     @routes.get("/smart/callback")
     def callback() -> Response:
         state = _parameter("state")
-        asked = sessions.take(request.cookies.get(_launch_cookie(state), ""), smart.Asked)
-        if asked is None or not hmac.compare_digest(asked.state, state):
+        asked = sessions.take(cookies.get(_launch_cookie(state)), smart.Asked)
+        if asked is None or not hmac.compare_digest(asked.state.encode(), state.encode()):
             raise LaunchRefused(_NOT_BEGUN, where="state")
         _refuse_error(asked)
         client = _known(issuers, asked.iss)
@@ -136,7 +122,7 @@ def blueprint(
             raise LaunchRefused("This page is for clinicians, not for patients or relatives.")
         lasts = _SESSION_SECONDS if token.expires_in is None else token.expires_in
         seconds = min(lasts, _LONGEST_SESSION_SECONDS)
-        opened = _Opened(
+        opened = Opened(
             asked.iss,
             asked.client_name,
             token.access_token,
@@ -156,17 +142,17 @@ def blueprint(
     @routes.get("/timeline")
     def show() -> str:
         view = request.args.get("view", "")
-        secret = request.cookies.get(_view_cookie(view), "") if _VIEW.fullmatch(view) else ""
-        opened = sessions.open(secret, _Opened) if secret else None
+        secret = cookies.get(_view_cookie(view)) if _VIEW.fullmatch(view) else ""
+        opened = sessions.open(secret, Opened) if secret else None
         if opened is None:
             raise LaunchRefused("Open this page from a patient's card in the record system.")
         client = g.client = _known(issuers, opened.iss)
         try:
-            shown = _shown(opened, client, advisor, today())
+            found = shown(opened, client, advisor, today())
         except TokenRefused as error:
             sessions.forget(secret)
             raise LaunchRefused(_NO_LONGER) from error
-        return render_template("timeline.html", **shown)
+        return render_template("timeline.html", **found)
 
     return routes
 
@@ -180,50 +166,6 @@ def check(clients: Sequence[Client], base_url: str | None) -> bool:
     return bool(linked)
 
 
-def _shown(opened: _Opened, client: Client, advisor: Advisor, as_of: date) -> dict[str, Any]:
-    """What the page shows.
-
-    Raises TokenRefused when the token is not accepted any more, EhrUnavailable when there is no Patient,
-    and DataUnavailable when there is no ALP, or the chart is not that of the patient launched.
-    """
-    grant = Grant(AccessToken(opened.access_token), read_scopes(opened.scope))
-    patient = _patient(opened, grant, client, advisor)
-    call = HookRequest(
-        hook=PATIENT_VIEW,
-        user=opened.user,
-        patient_id=opened.patient,
-        encounter_id=None,
-        fhir_server=opened.iss,
-        grant=grant,
-        prefetch={PATIENT: patient},
-    )
-    trail().asked(call, client)
-    answer = advisor.answer(call, as_of, client=client, explain=True, everything=True)
-    trail().decided(answer)
-    return {
-        "who": banner(patient),
-        "as_of": as_of,
-        "cards": [(card, prose.html(card.detail)) for card in answer.response.cards],
-        "came_from": advisor.rulebook.situations.get(opened.came_from),
-        "open_explanation": True,
-        **explained(answer.decision, advisor.rulebook),
-    }
-
-
-def _patient(opened: _Opened, grant: Grant, client: Client, advisor: Advisor) -> msgspec.Raw:
-    """Read first, and once: it shows whether the token is still good, and holds the name for the page."""
-    server = advisor.fhir.server_of(opened.iss, grant, client)
-    if server is None:
-        raise LaunchRefused(_NOT_HERE)
-    with server:
-        try:
-            return server.patient(opened.patient)
-        except TokenRefused:
-            raise
-        except FetchFailed as failure:
-            raise EhrUnavailable(f"The patient could not be read: {failure}.") from failure
-
-
 def _known(issuers: Mapping[str, Client], iss: str) -> Client:
     """The client that a FHIR server belongs to, counted as its call: that server may be slow.
 
@@ -231,7 +173,8 @@ def _known(issuers: Mapping[str, Client], iss: str) -> Client:
     """
     client = issuers.get(iss)
     if client is None:
-        raise LaunchRefused(_NOT_HERE, where="iss")
+        raise LaunchRefused(NOT_HERE, where="iss")
+    g.launched_for = client
     count_as(client.name)
     return client
 

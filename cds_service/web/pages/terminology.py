@@ -6,11 +6,12 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from cds_service.errors import UnknownService
 from cds_service.rulebook import Rulebook
 from cds_service.rulebook.files import KNOWLEDGE
+from cds_service.web.pages.public import cacheable
 from cds_service.web.pages.security import protect
 
 Json = dict[str, Any]
@@ -23,6 +24,7 @@ def blueprint(rulebook: Rulebook) -> Blueprint:
     """`GET /fhir/ValueSet/{id}` and `GET /fhir/CodeSystem/{id}`."""
     routes = Blueprint("terminology", __name__)
     protect(routes)
+    cacheable(routes)
     systems = code_systems(rulebook)
 
     @routes.get("/fhir/ValueSet/<resource_id>")
@@ -109,9 +111,7 @@ def _system(
 
 def _fhir(module: str, model: str, resource: Json) -> Response:
     body = _validated(module, model, msgspec.json.encode(resource))
-    response = Response(body, content_type=_FHIR_JSON)
-    response.add_etag()
-    return response.make_conditional(request)  # type: ignore[return-value]
+    return Response(body, content_type=_FHIR_JSON)
 
 
 @lru_cache(maxsize=256)
