@@ -63,7 +63,10 @@ class Decision(msgspec.Struct, frozen=True):
     quiet: Quiet | None = None
     """Why the card that would be given was not, when it was set aside or seen already."""
     shadow: Sequence[Finding] = ()
-    """Situations switched to shadow that would have given the card."""
+    """Situations switched to shadow that hold and that no card or silence outranked, in order."""
+    withheld: Sequence[Finding] = ()
+    """Of these the cards that would have gone out, were their situations on: the first, which has the
+    best priority and would have outranked the others, and the one that would have stood beside a card."""
     steps: Sequence[Step] = ()
     """Every row of this hook with its verdict; empty unless an explanation was asked for."""
 
@@ -92,7 +95,7 @@ def decide(
             outcome.consider(row, switch, verdict)
             if outcome.settled and not explain:
                 break
-    if outcome.may_stand_beside or explain:
+    if outcome.has_card or outcome.has_card_in_shadow or explain:
         for row in mine:
             if row.kind == "accompanying":
                 outcome.consider_beside(row, policy.situations.get(row.slug, "on"))
@@ -110,6 +113,7 @@ class _Outcome:
         self._silence: Finding | None = None
         self._quiet: Quiet | None = None
         self._shadow: list[Finding] = []
+        self._shadow_beside: list[Finding] = []
         self._led: set[str] = set()
         self._steps: list[tuple[int, Step]] = []
 
@@ -119,14 +123,20 @@ class _Outcome:
         return self.primary is not None or self._silence is not None
 
     @property
-    def may_stand_beside(self) -> bool:
+    def has_card(self) -> bool:
         """There is a card, or one that keeps quiet: another may accompany it."""
         return self.primary is not None or self._quiet is not None
+
+    @property
+    def has_card_in_shadow(self) -> bool:
+        """There would be a card: another in shadow would accompany it."""
+        return bool(self._shadow)
 
     def consider(self, row: Row, switch: Switch, verdict: Verdict) -> None:
         """What a row gives: a card or a silence of its own, or nothing."""
         if row.kind == "accompanying":
-            if self.settled or not verdict.leads:
+            outranked = self.settled or (switch == "shadow" and self.has_card_in_shadow)
+            if outranked or not verdict.leads:
                 return  # it may yet stand beside
             self._led.add(row.slug)
         if not verdict.holds:
@@ -158,10 +168,10 @@ class _Outcome:
             self._note(row, switch, verdict, "does not hold")
         elif switch == "off":
             self._note(row, switch, verdict, "off")
-        elif not self.may_stand_beside:
+        elif not self.has_card and not (switch == "shadow" and self.has_card_in_shadow):
             self._note(row, switch, verdict, "not alone")
         elif switch == "shadow":
-            self._shadow.append(Finding(row.slug, verdict.level, verdict.reason))
+            self._shadow_beside.append(Finding(row.slug, verdict.level, verdict.reason))
             self._note(row, switch, verdict, "shadow")
         elif not self._keep_quiet(row, switch):
             self._stand(Finding(row.slug, verdict.level, verdict.reason))
@@ -174,7 +184,8 @@ class _Outcome:
             accompanying=self._beside,
             silence=self._silence,
             quiet=self._quiet,
-            shadow=tuple(self._shadow),
+            shadow=(*self._shadow, *self._shadow_beside),
+            withheld=(*self._shadow[:1], *self._shadow_beside[:1]),
             steps=tuple(step for _, step in sorted(self._steps, key=itemgetter(0))),
         )
 

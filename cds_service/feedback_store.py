@@ -6,32 +6,29 @@ is kept.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
-from importlib.metadata import version
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from cds_service.assessment import Assessment
-from cds_service.assessment.evidence import Marks
-from cds_service.assessment.remembered import Shown, Snooze
 from cds_service.database import begin_unsynced, open_database
 from cds_service.database.bounded import Bounded, Busy
-from cds_service.database.cards import IssuedCard, IssuedSuggestion, keep_cards
+from cds_service.database.cards import keep_cards
 from cds_service.database.counts import Counts
 from cds_service.database.feedback import keep_feedback, known_cards
-from cds_service.database.recollection import SetAside, seen, set_aside
 from cds_service.database.schema import make_ready
+from cds_service.database.shadow_findings import keep_findings
+from cds_service.decision import Decision
 from cds_service.errors import KnowledgeError, MemoryUnavailable
 from cds_service.hooks.card import Card
 from cds_service.hooks.feedback import Feedback
 from cds_service.hooks.request import PATIENT_VIEW, HookRequest
 from cds_service.observer import NOBODY, Observer
 from cds_service.policy import Policy
-from cds_service.pseudonym import mark, patient_key, pseudonym
+from cds_service.recalled import Recall, Recalled
+from cds_service.written import Scribe, Versions
 
 _log = logging.getLogger("cds_service")
 _ANSWER_SECONDS = 0.25
@@ -39,15 +36,6 @@ _FEEDBACK_SECONDS = 5
 _THREADS = 16
 # A database that comes back with the schema of another version is a KnowledgeError.
 _FAILURES = (SQLAlchemyError, OSError, TimeoutError, Busy, KnowledgeError)
-_T = TypeVar("_T")
-
-
-class Versions(msgspec.Struct, frozen=True):
-    """By which rules the cards are made, and in whose words they are set aside."""
-
-    knowledge: str
-    order_system: str
-    override_system: str
 
 
 class Receipt(msgspec.Struct, frozen=True, rename="camel"):
@@ -72,18 +60,16 @@ class FeedbackStore:
         read_only: bool = False,
         observer: Observer = NOBODY,
     ) -> None:
-        """`key` is the secret of the pseudonyms and marks. Read only, no card is remembered."""
+        """`key` is the secret of the pseudonyms and marks. Read only, nothing is remembered."""
         self.counts = Counts()
         self._observer = observer
         self.answer_seconds = _ANSWER_SECONDS
         """How long a card waits for memory, once to recall and once to remember."""
         self._ready = False
         self.engine = engine
-        self._key = key
-        self._policy = policy
-        self._versions = versions
-        self._program = version("low-alp-cds")
         self._now = now
+        self._scribe = Scribe(key, policy, versions, now)
+        self._recall = Recall(key, policy, versions.override_system, now)
         self._read_only = read_only
         self._bounded = Bounded(_THREADS)
 
@@ -97,14 +83,18 @@ class FeedbackStore:
             make_ready(self.engine)
             self._ready = True
 
-    def recall(
-        self, client: str, request: HookRequest
-    ) -> tuple[tuple[Snooze, ...], tuple[Shown, ...]]:
+    def recall(self, client: str, request: HookRequest) -> Recalled:
         """What was set aside for this patient, and shown to this user; nothing when it cannot be had."""
         if request.hook != PATIENT_VIEW:
             return (), ()
+
+        def work() -> Recalled:
+            self.prepare()
+            with self.engine.connect() as connection:
+                return self._recall.of(connection, client, request)
+
         try:
-            found = self._bounded.run(lambda: self._recall(client, request), self.answer_seconds)
+            found = self._bounded.run(work, self.answer_seconds)
         except _FAILURES as error:
             self._note("recall", error)
             return (), ()
@@ -112,17 +102,24 @@ class FeedbackStore:
         return found
 
     def remember(
-        self, client: str, request: HookRequest, cards: Sequence[Card], a: Assessment
+        self, client: str, request: HookRequest, cards: Sequence[Card], decision: Decision
     ) -> None:
-        """Keep which cards went out. What fails is logged and counted, never raised."""
-        if self._read_only:
-            return
-        issued = self._issued(client, request, cards, a)
+        """Keep which cards went out, and what would have, in shadow: both or neither.
+
+        What fails is logged and counted, never raised.
+        """
+        if self._read_only or not (cards or decision.withheld):
+            return  # most calls never wait for memory
+        issued = self._scribe.cards(client, request, cards, decision)
+        findings = self._scribe.findings(client, request, decision)
 
         def work() -> None:
             self.prepare()
             with begin_unsynced(self.engine) as connection:
-                keep_cards(connection, issued)
+                if issued:
+                    keep_cards(connection, issued)
+                if findings:
+                    keep_findings(connection, findings)
 
         try:
             self._bounded.run(work, self.answer_seconds)
@@ -150,33 +147,6 @@ class FeedbackStore:
         self._bounded.settle(_FEEDBACK_SECONDS)  # work given up by its caller may still go on
         self.engine.dispose()
 
-    def _recall(
-        self, client: str, request: HookRequest
-    ) -> tuple[tuple[Snooze, ...], tuple[Shown, ...]]:
-        self.prepare()
-        patient = pseudonym(self._key, client, request.patient_id)
-        key = patient_key(self._key, patient)
-        rules = self._policy.snooze
-        with self.engine.connect() as connection:
-            snoozes = self._snoozes(set_aside(connection, client, patient), key)
-            if not rules.already_seen_days:
-                return snoozes, ()
-            user = self._user(client, request)
-            before = self._now() - timedelta(minutes=rules.already_seen_after_minutes)
-            shown = tuple(
-                Shown(s.situation, s.as_of, Marks(key, s.marks))
-                for s in seen(connection, client, patient, user, request.hook, before)
-            )
-            return snoozes, shown
-
-    def _snoozes(self, found: Iterable[SetAside], key: bytes) -> tuple[Snooze, ...]:
-        return tuple(
-            Snooze(s.situation, s.reason_code, _since(s), Marks(key, s.marks))
-            for s in found
-            if s.reason_system == self._versions.override_system
-            and self._policy.snooze.months.get(s.reason_code, 0)
-        )
-
     def _keep(self, client: str, service: str, entries: Sequence[Feedback]) -> Receipt:
         if not entries:
             return Receipt(0, 0)
@@ -196,37 +166,6 @@ class FeedbackStore:
         for entry in entries:
             self._observer.feedback(entry.outcome, known.get(entry.card))
         return Receipt(len(entries), sum(e.card not in known for e in entries))
-
-    def _issued(
-        self, client: str, request: HookRequest, cards: Sequence[Card], a: Assessment
-    ) -> list[IssuedCard]:
-        patient = pseudonym(self._key, client, request.patient_id)
-        key = patient_key(self._key, patient)
-        seen_matters = self._policy.snooze.already_seen_days > 0
-        return [
-            IssuedCard(
-                card=card.uuid,
-                situation=card.situation,
-                hook=request.hook,
-                client=client,
-                patient=patient,
-                user=self._user(client, request) if seen_matters else None,
-                issued_at=self._now(),
-                as_of=a.as_of,
-                marks=frozenset(mark(key, item.key) for item in a.evidence),
-                knowledge_version=self._versions.knowledge,
-                policy_version=self._policy.version,
-                program_version=self._program,
-                suggestions=tuple(
-                    IssuedSuggestion(s.uuid, s.order_code(self._versions.order_system))
-                    for s in card.suggestions or ()
-                ),
-            )
-            for card in cards
-        ]
-
-    def _user(self, client: str, request: HookRequest) -> str:
-        return pseudonym(self._key, client, f"user {request.user}")  # no patient id has a space
 
     def _note(self, operation: str, error: Exception) -> None:
         """The kind of the failure alone: a database's message quotes what was to be written."""
@@ -268,11 +207,6 @@ def open_store(
     finally:
         store.close()  # a server forks: no connection may be shared
     return store
-
-
-def _since(found: SetAside) -> date:
-    """A client whose clock runs ahead does not lengthen the time."""
-    return min(found.outcome_at, found.received_at).date()
 
 
 def _cause(error: Exception) -> str:

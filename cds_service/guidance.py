@@ -9,7 +9,7 @@ from cds_service.cards import Cards, linked
 from cds_service.clients import OPEN, Client
 from cds_service.decision import Decision, decide
 from cds_service.errors import DataUnavailable
-from cds_service.feedback_store import FeedbackStore, Versions, open_store
+from cds_service.feedback_store import FeedbackStore, open_store
 from cds_service.fhir.access import FhirAccess
 from cds_service.fhir.budget import Limits
 from cds_service.fhir.drafts import read_drafts
@@ -22,6 +22,7 @@ from cds_service.observer import NOBODY, Observer
 from cds_service.record import PatientRecord
 from cds_service.rulebook import Rulebook, load
 from cds_service.settings import Settings
+from cds_service.written import Versions
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -140,17 +141,15 @@ class Advisor:
             record = msgspec.structs.replace(record, orders=(*record.orders, *drafts.tests))
             call = msgspec.structs.replace(call, draft=drafts.draft)
         decision = self._decide(record, call, explain)
-        if self._store is None or decision.primary is None:
-            cards = self.cards.of(decision, request.encounter_id)
-            return self._answer(cards, request.hook, client, decision)
-        # Asked only when there is a card: most calls never wait for memory.
-        snoozes, shown = self._store.recall(client.name, request)
-        if snoozes or shown:
-            call = msgspec.structs.replace(call, snoozes=snoozes, shown=shown)
-            decision = self._decide(record, call, explain)
+        if self._store is not None and decision.primary is not None:
+            # Asked only when there is a card: most calls never wait for memory.
+            snoozes, shown = self._store.recall(client.name, request)
+            if snoozes or shown:
+                call = msgspec.structs.replace(call, snoozes=snoozes, shown=shown)
+                decision = self._decide(record, call, explain)
         cards = self.cards.of(decision, request.encounter_id)
-        if cards:
-            self._store.remember(client.name, request, cards, decision.assessment)
+        if self._store is not None:
+            self._store.remember(client.name, request, cards, decision)
         return self._answer(cards, request.hook, client, decision)
 
     def _answer(

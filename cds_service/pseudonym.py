@@ -13,6 +13,11 @@ def pseudonym(key: bytes, client: str, patient_id: str) -> str:
     return hmac.new(key, named, "sha256").hexdigest()[:32]
 
 
+def user_pseudonym(key: bytes, client: str, user: str) -> str:
+    """The same for a user, who is never taken for a patient."""
+    return pseudonym(key, client, f"user {user}")  # no patient id has a space
+
+
 def patient_key(key: bytes, pseudonym_of_patient: str) -> bytes:
     """A key for the marks of one patient, so that equal values of two patients look different."""
     return hmac.digest(key, f"marks:{pseudonym_of_patient}".encode(), "sha256")

@@ -1,5 +1,6 @@
 """A service with a memory, on a day that the test turns, and an EHR that answers its cards."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -18,11 +19,12 @@ from cds_service.app import create_app
 from cds_service.database import open_database
 from cds_service.database.cards import issued_cards, issued_suggestions
 from cds_service.database.feedback import accepted_suggestions, feedback_entries
+from cds_service.database.shadow_findings import shadow_findings
 from cds_service.ehr import hook_requests
 from cds_service.feedback_store import FeedbackStore
 from cds_service.settings import Settings
 from cds_service.terminology import Terminology
-from tests.charts import CANONICAL, REFERENCE, Json, bundle
+from tests.charts import CANONICAL, PATIENT, REFERENCE, Json, bundle
 from tests.databases import ENGINES, migrated
 
 KEY = b"a key of the tests, long enough for it"
@@ -47,7 +49,10 @@ class Memory:
     def forget(self) -> None:
         """Empty the database."""
         with opened(self) as connection:
-            for table in (accepted_suggestions, feedback_entries, issued_suggestions, issued_cards):
+            for table in (
+                *(accepted_suggestions, feedback_entries, issued_suggestions, issued_cards),
+                shadow_findings,
+            ):
                 connection.execute(delete(table))
 
     def request(
@@ -62,12 +67,16 @@ class Memory:
         hook: str = "patient-view",
         drafts: Sequence[Json] = (),
         user: str | None = None,
+        patient_id: str = PATIENT,
     ) -> list[Json]:
-        """The cards for a chart on the day."""
+        """The cards for a chart on the day; `patient_id` makes it another patient's."""
         request = self.request(*chart, hook=hook, drafts=drafts)
         if user is not None:
             request["context"]["userId"] = user
-        response = self.http.post(f"/cds-services/low-alp-{hook}", json=request)
+        body = json.dumps(request).replace(PATIENT, patient_id)
+        response = self.http.post(
+            f"/cds-services/low-alp-{hook}", data=body, content_type="application/json"
+        )
         assert response.status_code == 200, response.text
         cards: list[Json] = response.get_json()["cards"]
         return cards

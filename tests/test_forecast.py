@@ -78,6 +78,7 @@ def test_cards_a_week_stand_beside_each_other(database_url: str, forecast: Path)
         "measuredCards": 3,
         "forecastPerWeek": 0.01,
         "measuredPerWeek": 3.0,
+        "measuredIn": "live",
     }
     ordered = [r for (_, hook), r in rows.items() if hook == "order-sign"]
     assert [(r["forecastCards"], r["measuredCards"]) for r in ordered] == [(1, 0)]
@@ -87,6 +88,7 @@ def test_cards_a_week_stand_beside_each_other(database_url: str, forecast: Path)
     assert {r["id"]: (r["forecast"], r["measured"]) for r in found["countedIn"]} == {
         "days": (731, 7),
         "cards": (total, 3),
+        "cardsInShadow": (0, 0),
         "cardsElsewhere": (None, 1),
         "patientsWithCard": (1, 2),
         "cardsPerPatientWithCard": (float(total), 1.5),
@@ -145,10 +147,10 @@ def test_text_and_page_say_the_same(database_url: str, forecast: Path) -> None:
         text = compared(database_url, forecast).output
         page = compared(database_url, forecast, "--format", "html").output
     line = next(x for x in text.splitlines() if "patient-view" in x)
-    assert line.split()[-4:] == ["1", "3", "0.01", "3.0"]
+    assert line.split()[-5:] == ["1", "3", "0.01", "3.0", "live"]
     ours = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert f'<th scope="row">{TITLE}</th><td>patient-view</td><td class="n">1</td>' in ours
-    assert "Situations in shadow leave no card on record" in ours
+    assert "In shadow nothing is set aside" in ours
     (figures,) = re.findall(r'<script type="application/json" id="figures">(.*?)</script>', page)
     (figure,) = json.loads(figures).values()
     assert figure["layout"]["barmode"] == "group"
@@ -170,7 +172,7 @@ def test_of_two_policies_the_one_in_force_is_compared(
 @pytest.mark.parametrize(
     "change, said",
     [
-        (lambda r: r.update(format=2), "has format 2, and this version reads 1: screen again"),
+        (lambda r: r.update(format=1), "has format 1, and this version reads 2: screen again"),
         (lambda r: r["question"].update(kind="as-of"), "screen with --replay FROM..TO"),
         (lambda r: r.pop("counts"), "is not a run record of cds-service screen"),
         (

@@ -27,14 +27,14 @@ HANGS_SECONDS = 30
 
 
 @contextmanager
-def locked(url: str) -> Iterator[None]:
-    """Somebody else holds the database's write lock."""
+def locked(url: str, tables: str = "issued_cards, feedback_entries") -> Iterator[None]:
+    """Somebody else holds the database's write lock; of PostgreSQL, the locks of these tables."""
     engine = open_database(url)
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
-            connection.execute(text("LOCK TABLE issued_cards, feedback_entries"))
+            connection.execute(text(f"LOCK TABLE {tables}"))
         yield
         connection.rollback()
     engine.dispose()

@@ -4,7 +4,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Table, func, select, update
@@ -12,7 +11,7 @@ from sqlalchemy import Table, func, select, update
 from cds_service.cli import main
 from cds_service.database.cards import issued_cards, issued_suggestions
 from cds_service.database.feedback import accepted_suggestions, feedback_entries
-from tests.charts import Json
+from tests.charts import PATIENT, Json
 from tests.remembering import KEY, Memory, accepted, opened, overridden, remembering
 from tests.serving import LOW_TODAY, TODAY
 from tests.snooze_vignettes import LOW
@@ -49,15 +48,10 @@ def _earlier(connection: Any, table: Table, columns: tuple[str, ...], past: time
         connection.execute(update(table).where(key == row[key.name]).values(moved))
 
 
-def visit(memory: Memory, *said: Json, patient_id: str = "pat-1") -> Json:
+def visit(memory: Memory, patient_id: str = PATIENT) -> Json:
     """The card of a chart."""
-    request = msgspec.json.encode(memory.request(*LOW)).replace(b"pat-1", patient_id.encode())
-    response = memory.http.post(
-        "/cds-services/low-alp-patient-view", data=request, content_type="application/json"
-    )
-    (card,) = response.get_json()["cards"]
-    found: Json = card
-    return found
+    (card,) = memory.fire(*LOW, patient_id=patient_id)
+    return card
 
 
 def test_what_is_old_is_forgotten(database_url: str) -> None:
@@ -68,7 +62,10 @@ def test_what_is_old_is_forgotten(database_url: str) -> None:
         age(memory, 401)
         visit(memory)
         result = run(database_url, "db", "purge")
-        assert result.output == "Forgotten: 5 cards and feedback entries older than 400 days.\n"
+        assert (
+            result.output
+            == "Forgotten: 5 cards, feedback entries and findings in shadow older than 400 days.\n"
+        )
         assert counted(memory) == [1, 3, 0, 0]
 
 
@@ -79,7 +76,10 @@ def test_what_is_young_stays(database_url: str) -> None:
         assert run(database_url, "db", "purge").exit_code == 0
         assert counted(memory) == [1, 3, 1, 1]
         result = run(database_url, "db", "purge", "--older-than", "30")
-        assert result.output == "Forgotten: 2 cards and feedback entries older than 30 days.\n"
+        assert (
+            result.output
+            == "Forgotten: 2 cards, feedback entries and findings in shadow older than 30 days.\n"
+        )
         assert counted(memory) == [0, 0, 0, 0]
 
 
@@ -123,7 +123,7 @@ def test_one_patient_is_forgotten(database_url: str) -> None:
             card = visit(memory, patient_id=patient_id)
             memory.feedback(accepted(card, 0), overridden(card["uuid"], "already-evaluated", 1))
         result = run(database_url, "db", "erase", "--client", "open", "--patient", "pat-1")
-        assert result.output == "Forgotten: 3 cards and feedback entries.\n"
+        assert result.output == "Forgotten: 3 cards, feedback entries and findings in shadow.\n"
         assert counted(memory) == [1, 3, 2, 1]
         assert len(memory.fire(*LOW)) == 1, "the snooze went with it"
 
@@ -132,7 +132,7 @@ def test_the_same_patient_of_another_client_is_not(database_url: str) -> None:
     with remembering(database_url) as memory:
         visit(memory)
         result = run(database_url, "db", "erase", "--client", "other", "--patient", "pat-1")
-        assert result.output == "Forgotten: 0 cards and feedback entries.\n"
+        assert result.output == "Forgotten: 0 cards, feedback entries and findings in shadow.\n"
         assert counted(memory)[0] == 1
 
 

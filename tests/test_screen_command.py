@@ -392,7 +392,7 @@ def test_small_count_in_shadow_is_not_shown_either(source: Path, tmp_path: Path)
     hidden = ["--policy", policy, "--suppress-below", 5]
     assert run(source, *AS_OF, *hidden, "--output", tmp_path / "out")[0] == 0
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "<td>persistent-low-alp (in shadow)</td><td>not shown</td>" in page
+    assert "<td>persistent-low-alp (in shadow, patient-view)</td><td>not shown</td>" in page
 
 
 def test_screening_carries_no_web_server_and_no_validation_in_memory(

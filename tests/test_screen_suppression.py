@@ -186,3 +186,25 @@ def test_what_changes_is_not_drawn_where_it_is_not_told(advisor: Advisor) -> Non
     assert found.figure is not None
     assert found.figure["data"][0]["y"] == [None, 0, 0, 30]
     assert "screened with one policy" in found.text
+
+
+@pytest.mark.parametrize(
+    "with_card, in_shadow_alone, expected",
+    [
+        (20, 3, (20, None)),
+        (20, 5, (20, 25)),
+        (20, 0, (20, 20)),
+        (0, 4, (0, None)),
+        (3, 5, (None, None)),
+    ],
+)
+def test_patients_with_a_finding_alone_cannot_be_worked_out(
+    advisor: Advisor, with_card: int, in_shadow_alone: int, expected: tuple[int | None, int | None]
+) -> None:
+    shadow = Answer(QUIET, shadow=(ONCE, LOW), withheld=(ONCE,))
+    people = results((with_card, [told(card(LOW))], {}), (in_shadow_alone, [told(shadow)], {}))
+    (policy,) = record(REPLAY, advisor, tally(people, 1))["policies"]
+    assert (policy["patientsWithCard"], policy["patientsWithCardOrFinding"]) == expected
+    findings = in_shadow_alone if in_shadow_alone >= BELOW else None
+    row = {"hook": "patient-view", "situation": ONCE, "findings": findings}
+    assert policy["shadow"] == ([row] if in_shadow_alone else [])

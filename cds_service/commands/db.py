@@ -40,7 +40,7 @@ def upgrade_schema() -> None:
     help="Days; default: memory.keep_days of the policy.",
 )
 def purge(days: int | None) -> None:
-    """Forget old cards and feedback. Snoozes in force stay, without comments."""
+    """Forget old cards, feedback and findings in shadow. Snoozes in force stay, without comments."""
     settings = settings_in_force()
     book = advisor_for(settings).rulebook
     now = datetime.now(UTC)
@@ -53,7 +53,9 @@ def purge(days: int | None) -> None:
             override_system=book.override_system,
             snoozing_since=snoozing_since(book.policy, now),
         )
-    click.echo(f"Forgotten: {gone} cards and feedback entries older than {keep_days} days.")
+    click.echo(
+        f"Forgotten: {gone} cards, feedback entries and findings in shadow older than {keep_days} days."
+    )
 
 
 @db.command()
@@ -67,7 +69,7 @@ def erase(client: str, patient: str) -> None:
     with reached(settings.database_url) as engine:
         make_ready(engine)
         gone = retention.erase(engine, client, pseudonym(settings.hash_key, client, patient))
-    click.echo(f"Forgotten: {gone} cards and feedback entries.")
+    click.echo(f"Forgotten: {gone} cards, feedback entries and findings in shadow.")
 
 
 @contextmanager

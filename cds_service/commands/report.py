@@ -39,7 +39,11 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command()
-@click.option("--since", type=_DAY, help="First day, UTC; default: that of the first card.")
+@click.option(
+    "--since",
+    type=_DAY,
+    help="First day, UTC; default: that of the first card, or finding in shadow.",
+)
 @click.option("--until", type=_DAY, help="Last day, UTC; default: today.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "html"]), default="text")
 @click.option("--comments", is_flag=True, help="List comments, which may hold patients' details.")
@@ -81,7 +85,7 @@ def report(
         raise Refusal(f"--since {first} comes after the last day, {last}")
     forecast = _forecast(compare, book) if compare else None
     found = _history(settings.database_url, first or date.min, last)
-    first = first or (found.cards[0].issued_at.date() if found.cards else last)
+    first = first or _earliest(found, last)
     if forecast is None:
         made = report_on(found, book, first, last, comments=comments)
     else:
@@ -119,6 +123,12 @@ def _history(url: str, first: date, last: date) -> History:
         make_ready(engine)
         with engine.connect() as connection:
             return history(connection, since, before)
+
+
+def _earliest(found: History, last: date) -> date:
+    cards, findings = found.cards[:1], found.findings[:1]
+    moments = [*(c.issued_at for c in cards), *(f.found_at for f in findings)]
+    return min([m.date() for m in moments], default=last)
 
 
 def _in_form(made: Report, form: str) -> Iterator[bytes]:

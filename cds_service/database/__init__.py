@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, create_engine, event, make_url
+from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine as Engine
+from sqlalchemy import MetaData, create_engine, event, make_url
 
 METADATA = MetaData(
     naming_convention={

@@ -1,4 +1,4 @@
-"""The cards of a period and what became of them, for the report."""
+"""The cards of a period and what became of them, and the findings in shadow, for the report."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, and_, func, select
 
 from cds_service.database.cards import issued_cards, issued_suggestions
 from cds_service.database.feedback import accepted_suggestions, feedback_entries
+from cds_service.database.shadow_findings import ShadowFinding, findings_between
 
 Became = Literal["accepted", "overridden", "ignored"]
 
@@ -56,10 +57,16 @@ class History(msgspec.Struct, frozen=True):
     unknown_entries: int
     """Feedback about cards that are not known."""
     comments: Sequence[Comment]
+    findings: Sequence[ShadowFinding] = ()
+
+    @property
+    def cards_and_findings(self) -> Sequence[PastCard | ShadowFinding]:
+        """What went out, and what would have."""
+        return [*self.cards, *self.findings]
 
 
 def history(connection: Connection, since: datetime, before: datetime) -> History:
-    """Cards that went out from `since` on and before `before`, with all that was said of them."""
+    """What went out, or would have in shadow, from `since` on and before `before`; what was said of it."""
     cards = issued_cards.c
     asked = (
         select(issued_cards)
@@ -75,6 +82,7 @@ def history(connection: Connection, since: datetime, before: datetime) -> Histor
         ],
         unknown_entries=_unknown(connection, since, before),
         comments=_comments(connection, since, before),
+        findings=findings_between(connection, since, before),
     )
 
 

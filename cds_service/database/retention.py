@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from cds_service.database.cards import issued_cards, issued_suggestions
 from cds_service.database.feedback import feedback_entries
+from cds_service.database.shadow_findings import shadow_findings
 
 
 def purge(
@@ -29,7 +30,7 @@ def purge(
     override_system: str,
     snoozing_since: Mapping[str, datetime],
 ) -> int:
-    """Forget what came before a moment. Returns how many cards and feedback entries that were.
+    """Forget what came before a moment. Returns how many cards, entries and findings that were.
 
     `snoozing_since` says for each reason that snoozes how old an override may be and still be in
     force. Of those only what the snooze needs is left.
@@ -46,13 +47,16 @@ def purge(
         gone += connection.execute(
             delete(issued_cards).where(cards.issued_at < older_than, ~spoken_of)
         ).rowcount
+        gone += connection.execute(
+            delete(shadow_findings).where(shadow_findings.c.found_at < older_than)
+        ).rowcount
     _leave_no_trace(engine)
     return gone
 
 
 def erase(engine: Engine, client: str, patient: str) -> int:
-    """Forget one patient, named by pseudonym. Returns how many cards and feedback entries that were."""
-    cards = issued_cards.c
+    """Forget one patient, named by pseudonym. Returns how many rows that were, as `purge` does."""
+    cards, found = issued_cards.c, shadow_findings.c
     theirs = select(cards.card).where(cards.patient == patient, cards.client == client)
     said = feedback_entries.c
     with engine.begin() as connection:
@@ -61,6 +65,9 @@ def erase(engine: Engine, client: str, patient: str) -> int:
         ).rowcount
         gone += connection.execute(
             delete(issued_cards).where(cards.patient == patient, cards.client == client)
+        ).rowcount
+        gone += connection.execute(
+            delete(shadow_findings).where(found.patient == patient, found.client == client)
         ).rowcount
     _leave_no_trace(engine)
     return gone

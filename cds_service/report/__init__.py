@@ -47,7 +47,9 @@ class Report(msgspec.Struct, frozen=True):
     summary: str
     sections: Sequence[Section]
     caution: str = CAUTION
+    without_cards: bool = False
+    """The summary has said so already: sections without rows need not say it again."""
 
     def to_read(self) -> Sequence[Section]:
-        """The sections; none where all are empty, as the summary has said so already."""
-        return self.sections if any(s.rows for s in self.sections) else ()
+        """The sections for people."""
+        return [s for s in self.sections if s.rows or not self.without_cards]

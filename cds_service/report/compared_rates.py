@@ -18,7 +18,7 @@ def by_week(keys: Sequence[Key], forecast: Forecast, measured: Measured, book: R
     rates = [
         (
             weekly(forecast.expected(k), forecast.days),
-            weekly(measured.cards.get(k, 0), measured.days),
+            weekly(measured.number(k), measured.days),
         )
         for k in keys
     ]
@@ -32,12 +32,17 @@ def by_week(keys: Sequence[Key], forecast: Forecast, measured: Measured, book: R
     return _section(
         "cardsPerWeek",
         "Cards a week",
-        "A forecast does not ask at order-select, and hides small counts when it was told to: –.",
-        ("Forecast", "Measured", "Forecast a week", "Measured a week"),
-        ("forecastCards", "measuredCards", "forecastPerWeek", "measuredPerWeek"),
+        "Measured live are cards that went out, in shadow those that would have; both: in the same period"
+        " the one and the other. A forecast does not ask at order-select, and hides small counts when it"
+        " was told to; of a situation that is off and left nothing on record nothing is known: –.",
+        ("Forecast", "Measured", "Forecast a week", "Measured a week", "Measured in"),
+        (
+            *("forecastCards", "measuredCards", "forecastPerWeek", "measuredPerWeek"),
+            "measuredIn",
+        ),
         keys,
         [
-            (forecast.expected(k), measured.cards.get(k, 0), *rate)
+            (forecast.expected(k), measured.number(k), *rate, measured.sources.get(k[0]))
             for k, rate in zip(keys, rates, strict=True)
         ],
         book,
@@ -51,7 +56,7 @@ def per_thousand(
     """Cards per 1,000 patients and year, and per 1,000 encounters."""
     rows: list[tuple[Cell, ...]] = []
     for key in keys:
-        cards, seen = forecast.expected(key), measured.cards.get(key, 0)
+        cards, seen = forecast.expected(key), measured.number(key)
         at_encounters = key[1] == PATIENT_VIEW
         rows.append(
             (
@@ -85,7 +90,7 @@ def shares(keys: Sequence[Key], forecast: Forecast, measured: Measured, book: Ru
     rows = [
         (
             _percent(forecast.expected(k), forecast.total),
-            _percent(measured.cards.get(k, 0), measured.total) if k[1] in ASKED else None,
+            _percent(measured.number(k), measured.total) if k[1] in ASKED else None,
         )
         for k in keys
     ]

@@ -1,7 +1,8 @@
 """A forecast beside what happened. Pure.
 
-Memory holds the cards that went out and for whom; how many patients and encounters there were, the
-site knows. What is not known stays open: it is never taken for zero.
+Memory holds the cards that went out, and those that would have in shadow, and for whom; how many
+patients and encounters there were, the site knows. What is not known stays open: it is never taken
+for zero.
 """
 
 from collections import Counter
@@ -20,8 +21,8 @@ from cds_service.words import counted, on
 _CAUTION = (
     "A forecast replays the record as it stands today, at the start of encounters or at results; live,"
     " a chart is opened more often, cards that were set aside stay quiet, and a card that went out may not"
-    " have been displayed. Situations in shadow leave no card on record and are not compared. No clinician"
-    " has signed the model off."
+    " have been displayed. In shadow nothing is set aside, and a card that one in shadow would have"
+    " outranked goes out and is counted, too. No clinician has signed the model off."
 )
 
 
@@ -29,21 +30,23 @@ def comparison(
     found: History, forecast: Forecast, book: Rulebook, first: date, last: date, site: Site
 ) -> Report:
     """Forecast and measurement of the cards, with what each is counted in."""
-    seen = measured(found, first, last)
+    seen = measured(found, book.policy.situations, book.situations, first, last)
     return Report(
         title="Low ALP cards: forecast and measured",
         period=(
             f"Forecast for {on(forecast.first)} to {on(forecast.last)}, measured {on(first)} to"
             f" {on(last)}, days in UTC"
         ),
-        summary=_summary(forecast, seen),
+        summary=_summary(found, forecast, seen),
         sections=list(_sections(found, forecast, seen, book, site)),
         caution=_CAUTION,
     )
 
 
-def _summary(forecast: Forecast, seen: Measured) -> str:
-    live = f"{counted(seen.total + seen.elsewhere, 'card')} went out"
+def _summary(found: History, forecast: Forecast, seen: Measured) -> str:
+    live = f"{counted(len(found.cards), 'card')} went out"
+    if found.findings:
+        live += f", and {len(found.findings)} would have in shadow"
     if seen.elsewhere:
         live += f", {seen.total} of them at moments that a forecast asks about"
     live += f", {weekly(seen.total, seen.days)} a week"
@@ -70,6 +73,7 @@ def _counted_in(forecast: Forecast, seen: Measured, site: Site) -> Section:
     rows: list[tuple[str, str, Cell, Cell]] = [
         ("days", "Days", forecast.days, seen.days),
         ("cards", "Cards at moments that a forecast asks about", forecast.total, seen.total),
+        ("cardsInShadow", "Of these in shadow", forecast.in_shadow, seen.in_shadow),
         ("cardsElsewhere", "Cards at other moments (order-select)", None, seen.elsewhere),
         (
             "patientsWithCard",
@@ -90,8 +94,9 @@ def _counted_in(forecast: Forecast, seen: Measured, site: Site) -> Section:
     return Section(
         "countedIn",
         "What the numbers are counted in",
-        "The service keeps cards and, as pseudonyms, patients with a card; it keeps no count of"
-        " patients, encounters or orders. –: not known.",
+        "Cards that would have gone out in shadow are counted with the others. The service keeps cards"
+        " and, as pseudonyms, patients with a card; it keeps no count of patients, encounters or orders."
+        " –: not known.",
         ("Number", "Forecast", "Measured"),
         [tuple(row[1:]) for row in rows],
         machine_rows=[{"id": r[0], "forecast": r[2], "measured": r[3]} for r in rows],
@@ -99,7 +104,7 @@ def _counted_in(forecast: Forecast, seen: Measured, site: Site) -> Section:
 
 
 def _versions(found: History, forecast: Forecast) -> Section:
-    cards = sorted(Counter(c.knowledge_version for c in found.cards).items())
+    cards = sorted(Counter(c.knowledge_version for c in found.cards_and_findings).items())
     rows: list[tuple[Cell, ...]] = [
         (f"forecast, policy {forecast.policy}", forecast.knowledge, forecast.total)
     ]

@@ -1,7 +1,7 @@
 """What a replay of `cds-service screen` said would happen, read from its run record."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from cds_service.hooks.request import ORDER_SIGN, PATIENT_VIEW
+from cds_service.policy import Switch
 from cds_service.screen.run_record import FORMAT, RUN_RECORD
 
 ASKED = frozenset({PATIENT_VIEW, ORDER_SIGN})
@@ -32,12 +33,16 @@ class Forecast(msgspec.Struct, frozen=True):
     knowledge: str
     policy: str
     patients_with_card: int | None
+    """With a card, or with a finding in shadow."""
     cards: Mapping[Key, int | None]
-    """None: at least one count was too small to be shown."""
+    """Of situations in shadow what would have been cards. None: a count was too small to be shown."""
+    switches: Mapping[str, Switch]
+    """How the policy of the forecast sets its situations, where not on."""
 
     def expected(self, key: Key) -> int | None:
-        """Cards; None when hidden, or at a hook at which a replay does not ask."""
-        return self.cards.get(key, 0 if key[1] in ASKED else None)
+        """Cards; None when hidden, not asked for at this hook, or of a situation that was off."""
+        asked = key[1] in ASKED and self.switches.get(key[0]) != "off"
+        return self.cards.get(key, 0 if asked else None)
 
     @property
     def days(self) -> int:
@@ -46,9 +51,13 @@ class Forecast(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> int | None:
-        """All cards; None when counts are hidden."""
-        known = [n for n in self.cards.values() if n is not None]
-        return sum(known) if len(known) == len(self.cards) else None
+        """All cards, those in shadow included; None when counts are hidden."""
+        return _sum(self.cards.values())
+
+    @property
+    def in_shadow(self) -> int | None:
+        """Those of them that are of situations in shadow."""
+        return _sum(n for key, n in self.cards.items() if self.switches.get(key[0]) == "shadow")
 
 
 def read_forecast(path: Path, policy_version: str) -> Forecast:
@@ -57,12 +66,7 @@ def read_forecast(path: Path, policy_version: str) -> Forecast:
     Raises ValueError saying what is wrong with the run; OSError where it cannot be read.
     """
     file = path / RUN_RECORD if path.is_dir() else path
-    try:
-        run = msgspec.json.decode(file.read_bytes(), type=_Run)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"is not a run record of cds-service screen ({error})") from error
-    if run.format != FORMAT:
-        raise ValueError(f"has format {run.format}, and this version reads {FORMAT}: screen again")
+    run = _run(file.read_bytes())
     if run.question.kind != "replay":
         raise ValueError(
             "was asked about one day, which has no rate: screen with --replay FROM..TO"
@@ -78,9 +82,21 @@ def read_forecast(path: Path, policy_version: str) -> Forecast:
         hidden_below=run.question.suppressBelow,
         knowledge=run.knowledge,
         policy=policy.version,
-        patients_with_card=policy.patientsWithCard,
-        cards=_cards(policy),
+        patients_with_card=policy.patientsWithCardOrFinding,
+        cards={**_cards(policy), **{(r.situation, r.hook): r.findings for r in policy.shadow}},
+        switches=policy.switches,
     )
+
+
+def _run(written: bytes) -> "_Run":
+    try:
+        # Another format may hold the same names with other contents.
+        told = msgspec.json.decode(written, type=_Format).format
+        if told != FORMAT:
+            raise ValueError(f"has format {told}, and this version reads {FORMAT}: screen again")
+        return msgspec.json.decode(written, type=_Run)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"is not a run record of cds-service screen ({error})") from error
 
 
 def _policy(run: "_Run", version: str) -> "_Policy":
@@ -104,16 +120,31 @@ def _cards(policy: "_Policy") -> Mapping[Key, int | None]:
     return {key: None if key in hidden else cards for key, cards in found.items()}
 
 
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """None where one is hidden."""
+    found = list(counts)
+    known = [n for n in found if n is not None]
+    return sum(known) if len(known) == len(found) else None
+
+
 class _Row(msgspec.Struct, frozen=True):
     hook: str
     situation: str
     cards: int | None
 
 
+class _ShadowRow(msgspec.Struct, frozen=True):
+    hook: str
+    situation: str
+    findings: int | None
+
+
 class _Policy(msgspec.Struct, frozen=True):
     version: str
+    switches: dict[str, Switch]
     cards: tuple[_Row, ...]
-    patientsWithCard: int | None
+    shadow: tuple[_ShadowRow, ...]
+    patientsWithCardOrFinding: int | None
 
 
 class _Question(msgspec.Struct, frozen=True):
@@ -131,8 +162,11 @@ class _Counts(msgspec.Struct, frozen=True):
     orderMoments: int
 
 
-class _Run(msgspec.Struct, frozen=True):
+class _Format(msgspec.Struct, frozen=True):
     format: int
+
+
+class _Run(msgspec.Struct, frozen=True):
     knowledge: str
     question: _Question
     counts: _Counts

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from cds_service.database.history import Became, Comment, History, PastCard
 from cds_service.html_report import Cell
 from cds_service.report import Plot, Report, Section
+from cds_service.report.in_shadow import in_shadow
 from cds_service.report.reasons import by_reason, by_situation_and_reason, percent, title_of
 from cds_service.rulebook import Rulebook
 from cds_service.words import counted, on
@@ -26,8 +27,10 @@ def report(
         summary=_summary(found),
         sections=[
             *_sections(found, book),
+            *in_shadow(found.findings, book, (last - first).days + 1),
             *([_comments(found.comments, book)] if comments else []),
         ],
+        without_cards=not found.cards,
     )
 
 
@@ -38,6 +41,10 @@ def _summary(found: History) -> str:
         if found.unknown_entries
         else ""
     )
+    shadow = len(found.findings)
+    would = f" In shadow {counted(shadow, 'card')} would have gone out." if shadow else ""
+    if not total and shadow:
+        return f"No card went out.{would}{unknown}"
     if not total:
         return f"Nothing to report yet: no card is on record for these days.{unknown}"
     became = Counter(c.became for c in found.cards)
@@ -46,7 +53,7 @@ def _summary(found: History) -> str:
         f"{became[b]} ({percent(became[b], total)} %) {words}"
         for b, words in zip(_BECAME, told, strict=True)
     )
-    return f"{counted(total, 'card')} went out: {shares}.{unknown}"
+    return f"{counted(total, 'card')} went out: {shares}.{would}{unknown}"
 
 
 def _sections(found: History, book: Rulebook) -> Iterator[Section]:

@@ -6,7 +6,7 @@ from cds_service.html_report import Part
 from cds_service.rulebook import Rulebook
 from cds_service.screen.numbers import figure
 from cds_service.screen.plan import Plan
-from cds_service.screen.run_record import silence_counts
+from cds_service.screen.run_record import shadow_counts, silence_counts
 from cds_service.screen.suppression import alone, shown, together
 from cds_service.screen.tally import PolicyTally, Tally
 
@@ -68,16 +68,14 @@ def silences(plan: Plan, book: Rulebook, policy: PolicyTally, name: str) -> Part
     slugs = sorted(policy.silences, key=lambda s: (-policy.silences[s], s))
     times = silence_counts(policy, plan)
     rows = [(book.situations[s].title, s, times[s]) for s in slugs]
-    shadow = sorted(policy.shadow)
-    hidden = shown([policy.shadow[s] for s in shadow], plan.suppress_below)
     rows += [
-        (book.situations[s].title, f"{s} (in shadow)", n)
-        for s, n in zip(shadow, hidden, strict=True)
+        (book.situations[s].title, f"{s} (in shadow, {hook})", n)
+        for (hook, s), n in shadow_counts(policy, plan).items()
     ]
     return Part(
         f"Why nothing was said{name}",
-        "How often each silence decided. Silence is no reassurance: the sensitivity of the rules is"
-        " unknown.",
+        "How often each silence decided, and how often a situation in shadow would have given the card."
+        " Silence is no reassurance: the sensitivity of the rules is unknown.",
         ("Silence", "Name", "Times"),
         tuple(rows),
     )

@@ -91,12 +91,14 @@ class Asker:
     ) -> Answer:
         primary, beside = decision.primary, decision.accompanying
         shadow = tuple(f.slug for f in decision.shadow)
+        withheld = tuple(f.slug for f in decision.withheld)
         if primary is None:
             silence = decision.silence
             return Answer(
                 silence.slug if silence else None,
                 reason=silence.reason if silence else "",
                 shadow=shadow,
+                withheld=withheld,
             )
         indicator = _indicator(primary, book)
         speaker = Speaker(decision.assessment, raised=primary.level == "raised")
@@ -109,6 +111,7 @@ class Asker:
             beside_indicator=_indicator(beside, book) if beside else None,
             snoozed=snooze.covers(primary.slug, indicator, question.moment.day),
             shadow=shadow,
+            withheld=withheld,
         )
 
     def _result(

@@ -25,7 +25,9 @@ class Answer(msgspec.Struct, frozen=True):
     snoozed: bool = False
     """A card, but not shown again so soon."""
     shadow: tuple[str, ...] = ()
-    """Situations in shadow that would have given the card."""
+    """Situations in shadow that hold."""
+    withheld: tuple[str, ...] = ()
+    """Those of them that would have given the cards."""
 
     @property
     def shown(self) -> bool:

@@ -13,9 +13,9 @@ from cds_service.rulebook.files import site_changes
 from cds_service.screen.plan import Plan
 from cds_service.screen.spans import Cards, by_span, is_month
 from cds_service.screen.suppression import alone, per_thousand, shown
-from cds_service.screen.tally import CardKey, PolicyTally, Tally
+from cds_service.screen.tally import CardKey, PolicyTally, ShadowKey, Tally
 
-FORMAT = 1
+FORMAT = 2
 RUN_RECORD = "run.json"
 _SIGN = "order-sign"
 
@@ -95,7 +95,11 @@ def _policy(
         "byMonth": month_rows(policy, counts, plan),
         "again": alone(policy.again, plan.suppress_below),
         "snoozed": alone(policy.snoozed, plan.suppress_below),
-        "shadow": _named(policy.shadow, plan.suppress_below),
+        "shadow": [
+            {"hook": hook, "situation": situation, "findings": findings}
+            for (hook, situation), findings in shadow_counts(policy, plan).items()
+        ],
+        "patientsWithCardOrFinding": _with_card_or_finding(policy, plan.suppress_below),
         "silences": silence_counts(policy, plan),
     }
 
@@ -142,6 +146,13 @@ def silence_counts(policy: PolicyTally, plan: Plan) -> dict[str, int | None]:
     return dict(zip(names, times, strict=True))
 
 
+def shadow_counts(policy: PolicyTally, plan: Plan) -> dict[ShadowKey, int | None]:
+    """How often each situation in shadow would have given the card."""
+    keys = sorted(policy.shadow)
+    counts = shown([policy.shadow[k] for k in keys], plan.suppress_below)
+    return dict(zip(keys, counts, strict=True))
+
+
 def month_rows(policy: PolicyTally, counts: Tally, plan: Plan) -> list[dict[str, Any]]:
     """Cards by month; empty for a single day."""
     if plan.replay is None:
@@ -156,6 +167,13 @@ def month_rows(policy: PolicyTally, counts: Tally, plan: Plan) -> list[dict[str,
         for (span, key), cards in sorted(cards_by_span(policy, plan).items(), key=itemgetter(0))
         if is_month(span)
     ]
+
+
+def _with_card_or_finding(policy: PolicyTally, below: int) -> int | None:
+    """None where few have a card, or few a finding alone: one could be worked out from the other."""
+    total, card = policy.patients_with_card_or_finding, policy.patients_with_card
+    hidden = any(alone(n, below) is None for n in (card, total - card))
+    return None if hidden else total
 
 
 def _key(key: CardKey) -> dict[str, str]:
@@ -174,8 +192,3 @@ def _rate(key: CardKey, cards: int | None, counts: Tally, plan: Plan) -> dict[st
             cards, counts.views
         )
     }
-
-
-def _named(counted: dict[str, int], below: int) -> dict[str, int | None]:
-    names = sorted(counted)
-    return dict(zip(names, shown([counted[n] for n in names], below), strict=True))

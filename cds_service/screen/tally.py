@@ -8,6 +8,8 @@ from cds_service.screen.results import Answer, PatientResult, Told
 
 CardKey = tuple[str, str, str]
 """Hook, situation, indicator."""
+ShadowKey = tuple[str, str]
+"""Hook and situation."""
 _AGE_BANDS = ((0, "0-17"), (18, "18-39"), (40, "40-59"), (60, "60-79"), (80, "80 and over"))
 UNKNOWN = "not recorded"
 _MOST_REPEATS = 5
@@ -28,7 +30,10 @@ class PolicyTally:
     again: int = 0
     """Cards whose situation the same patient's clinicians had seen before."""
     snoozed: int = 0
-    shadow: Counter[str] = field(default_factory=Counter)
+    shadow: Counter[ShadowKey] = field(default_factory=Counter)
+    """Cards that would have been shown, were their situations on: as memory keeps them."""
+    patients_with_card_or_finding: int = 0
+    """A card shown, or a finding in shadow."""
     silences: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -42,7 +47,7 @@ class PolicyTally:
         situations: set[str] = set()
         for told in result.told:
             answer = told.answers[number]
-            self.shadow.update(answer.shadow)
+            self.shadow.update((told.hook, slug) for slug in answer.withheld)
             self.snoozed += answer.snoozed
             self.moments_with_card += answer.indicator is not None
             if not answer.shown:
@@ -55,6 +60,9 @@ class PolicyTally:
                 seen.add(key)
         self.patients.update(seen)
         self.silences.update(result.silences[number] if result.silences else {})
+        self.patients_with_card_or_finding += any(
+            t.answers[number].shown or t.answers[number].withheld for t in result.told
+        )
         shown = len(result.shown(number))
         self.cards_a_patient[min(shown, _MOST_REPEATS)] += 1
         if shown:
