@@ -89,6 +89,18 @@ class Report(msgspec.Struct, frozen=True):
             return f"canary patient {broken[0].name} gets no answer under the policy in force"
         return None
 
+    @property
+    def wrong(self) -> Sequence[Finding]:
+        """Those that no site's policy explains: wrong under the built-in one, or without an answer."""
+        unlike = {f.name for f in self.built_in if not f.as_expected}
+        return [f for f in self.in_force if f.came is None or f.name in unlike]
+
+    @property
+    def decided_by_site(self) -> list[str]:
+        """Names of those that only the policy in force answers otherwise."""
+        wrong = {f.name for f in self.wrong}
+        return [f.name for f in self.in_force if not f.as_expected and f.name not in wrong]
+
 
 class Canary:
     """Asks the canary patients; the result holds for a minute."""

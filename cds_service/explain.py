@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from cds_service import words
 from cds_service.assessment import Assessment
 from cds_service.assessment.judging import AlpValue
-from cds_service.decision import Decision, Finding, Step
+from cds_service.decision import Decision, Step
 from cds_service.phrases.patient import cause_detail
 from cds_service.phrases.series import limit, limit_source, value
 from cds_service.phrases.treatment import exposure_lines
@@ -72,8 +72,17 @@ def rows(decision: Decision, rulebook: Rulebook) -> Iterator[tuple[str, str, str
         yield _OUTCOME[step.outcome], title, _reason(step)
 
 
-def silence(found: Finding) -> str:
-    """Why nothing is said, in one sentence."""
+def silence(decision: Decision) -> str | None:
+    """Why nothing is said, in one sentence; None when there is a card.
+
+    What is in shadow goes first: the silence of the rows below it says that none of them holds.
+    """
+    found = decision.silence
+    if found is None or decision.primary is not None:
+        return None
+    if decision.withheld and decision.quiet is None:
+        slugs = " and ".join(f.slug for f in decision.withheld)
+        return f"No card, because {slugs} is in shadow: {decision.withheld[0].reason}."
     return f"No card, because {found.reason}."
 
 

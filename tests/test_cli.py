@@ -319,7 +319,13 @@ def test_explain_tells_what_a_site_switched_off(tmp_path: Path) -> None:
 def test_shadow_is_told_on_the_terminal(tmp_path: Path) -> None:
     policy = written(tmp_path, "site.toml", '[situations]\npersistent-low-alp = "shadow"')
     result = run("evaluate", PERSISTENT, *AS_OF, settings={"CDS_POLICY": policy})
-    assert "In shadow: persistent-low-alp" in result.stdout
+    said = " ".join(result.stdout.split())
+    assert "No card, because persistent-low-alp is in shadow: low 3 of 3 episodes" in said
+    assert "no row applies" not in said
+    assert "In shadow: persistent-low-alp" in said
+    (found,) = evaluated(PERSISTENT, *AS_OF, settings={"CDS_POLICY": policy})
+    assert found["shadow"] == ["persistent-low-alp"]
+    assert found["cards"] == []
 
 
 @pytest.mark.parametrize("folder", [REQUESTS, PATIENTS], ids=["hook request", "Bundle"])

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -227,6 +228,22 @@ def test_audit_line_and_json_log_name_one_request(
     assert line["request_id"] == line["audit"]["request_id"] == "request-0001"
     assert line["audit"]["situation"] == "persistent-low-alp"
     assert json.loads(text.partition(" audit ")[2]) == line["audit"], "JSON to the end of the line"
+
+
+def test_audit_line_names_what_is_in_shadow(
+    tmp_path: Path, service: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    policy = tmp_path / "site.toml"
+    policy.write_text('[situations]\nevery = "shadow"\n', encoding="utf-8")
+    settings = Settings(auth="off", database_url=database(tmp_path), policy=policy)
+    with served(create_app(settings, today=lambda: REFERENCE)) as base:
+        assert fire(base, service.request(patient(), alp(25, -10), alp(26, -80))).json() == {
+            "cards": []
+        }
+    (record,) = [r for r in caplog.records if r.name == AUDIT]
+    line: dict[str, Any] = vars(record)["audit"]
+    assert line["shadow"][0] == "persistent-low-alp"
 
 
 # metrics
@@ -504,8 +521,9 @@ def test_a_pipeline_that_fails_is_seen(advisor: Advisor) -> None:
 
 
 def test_what_a_site_decided_is_told_and_not_judged(
-    tmp_path: Path, advisor: Advisor, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "cds_service")
     policy = tmp_path / "site.toml"
     policy.write_text('[situations]\npersistent-low-alp = "off"\n', encoding="utf-8")
     settings = Settings(auth="off", database_url=database(tmp_path), policy=policy)
@@ -515,10 +533,21 @@ def test_what_a_site_decided_is_told_and_not_judged(
     patient_series = 'cds_canary_as_expected{{patient="persistent-low-alp",policy="{}"}}'
     assert counted[patient_series.format("built-in")] == 1
     assert counted[patient_series.format("in force")] == 0
+    told = [r.getMessage() for r in caplog.records if "canary" in r.getMessage()]
+    assert len(told) == 1, "at the start, and not again while nothing changes"
+    assert "this site's policy answers" in told[0]
+    assert "persistent-low-alp" in told[0]
+
+
+def test_a_canary_that_is_wrong_is_told_by_itself(
+    advisor: Advisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = without(advisor, "persistent-low-alp")
+    note = operations.canary_note(Metrics())
+    for _ in range(2):
+        Canary(broken, broken, note).report()
     told = [
-        r.getMessage()
-        for r in caplog.records
-        if "canary patient='persistent-low-alp'" in r.getMessage()
+        r.getMessage() for r in caplog.records if "patient='persistent-low-alp'" in r.getMessage()
     ]
     assert len(told) == 1
     assert "expected='persistent-low-alp (warning)'" in told[0]

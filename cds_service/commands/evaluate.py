@@ -115,6 +115,8 @@ def _as_json(case: Case, day: date, answer: Answer) -> dict[str, object]:
         "reason": situation.reason if situation else None,
         "cards": answer.response.cards,
     }
+    if decision.shadow:
+        result["shadow"] = [finding.slug for finding in decision.shadow]
     if decision.steps:
         result["rows"] = [
             {"situation": s.slug, "outcome": s.outcome, "reason": s.verdict.reason}

@@ -44,10 +44,10 @@ def show_nothing(console: Console) -> None:
 
 def show_silence(console: Console, decision: Decision) -> None:
     """Why there is no card."""
-    found = decision.silence
-    if found is not None:
-        why = escape(explain.silence(found))
-        console.print(f"  {why} [dim]\\[{found.slug}][/dim]", highlight=False)
+    found, why = decision.silence, explain.silence(decision)
+    if found is not None and why is not None:
+        slug = "" if decision.withheld else f" [dim]\\[{found.slug}][/dim]"
+        console.print(f"  {escape(why)}{slug}", highlight=False)
     for finding in decision.shadow:
         console.print(f"  In shadow: {finding.slug}")
 

@@ -46,6 +46,8 @@ class Trail:
             "situation": situation.slug if situation else None,
             "cards": len(answer.response.cards),
         }
+        if answer.decision.shadow:
+            self._noted["shadow"] = [finding.slug for finding in answer.decision.shadow]
 
     def note(self, **words: str) -> None:
         """Words of our own that belong on the line, such as the reason of a refusal."""

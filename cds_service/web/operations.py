@@ -26,22 +26,36 @@ def install(
 
 
 def canary_note(metrics: Metrics) -> Callable[[Report], None]:
-    """Takes down what the canary patients gave: a metric for each, a line for what has changed."""
+    """Takes down what the canary patients gave: a metric for each, a line for each that is wrong.
+
+    What only the site's own policy answers otherwise is told in one line: it may be most of them, as
+    when every situation begins in shadow.
+    """
     told: dict[str, str | None] = {}
+    told_of_site: list[str] = []
 
     def note(report: Report) -> None:
         for policy, findings in (("built-in", report.built_in), ("in force", report.in_force)):
             for finding in findings:
                 metrics.canary.labels(finding.name, policy).set(finding.as_expected)
-        for finding in report.in_force:
-            if told.get(finding.name, finding.expected) != finding.came:
+        for finding in report.wrong:
+            if finding.name not in told or told[finding.name] != finding.came:
                 _log.warning(
                     "canary patient=%r expected=%r came=%r",
                     finding.name,
                     finding.expected,
                     finding.came or "no answer",
                 )
-            told[finding.name] = finding.came
+        told.clear()
+        told.update((finding.name, finding.came) for finding in report.wrong)
+        if told_of_site != report.decided_by_site:
+            _log.info(
+                "canary: this site's policy answers %d of %d patients otherwise than the built-in one: %s",
+                len(report.decided_by_site),
+                len(report.in_force),
+                ", ".join(report.decided_by_site),
+            )
+        told_of_site[:] = report.decided_by_site
 
     return note
 

@@ -17,7 +17,7 @@ def explained(decision: Decision, rulebook: Rulebook) -> dict[str, Any]:
         "t": line,
         "figure": figure(line) if drawable(line) else None,
         "silence": rulebook.situations[silence.slug] if silence else None,
-        "why_silent": explain.silence(silence) if silence else None,
+        "why_silent": explain.silence(decision),
         "facts": [*explain.facts(decision.assessment), *explain.gaps(decision.assessment)],
         "rows": list(explain.rows(decision, rulebook)),
     }
