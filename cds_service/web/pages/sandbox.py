@@ -41,7 +41,7 @@ def blueprint(advisor: Advisor, send: Send, today: Callable[[], date]) -> Bluepr
     protect(routes, charts=True)
     as_pages(routes)
     visits = Visits()
-    ehr = _Ehr(advisor, send)
+    ehr = _Ehr(advisor, send, today)
     routes.app_context_processor(lambda: {"sandbox": True})
 
     @routes.get("/")
@@ -75,9 +75,10 @@ def blueprint(advisor: Advisor, send: Send, today: Callable[[], date]) -> Bluepr
 class _Ehr:
     """Plays the record system: builds the calls, remembers what came back."""
 
-    def __init__(self, advisor: Advisor, send: Send) -> None:
+    def __init__(self, advisor: Advisor, send: Send, today: Callable[[], date]) -> None:
         self._rulebook = advisor.rulebook
         self._send = send
+        self._today = today
 
     def open(self, name: str, typed: Mapping[str, str], drafts: tuple[Json, ...]) -> Visit:
         """Fire the hook that was asked for: patient-view, or one about the drug that is ordered."""
@@ -104,11 +105,14 @@ class _Ehr:
         if card is None:
             raise RequestError("There is no such card in this visit.", where="card")
         if "suggestion" in form:
-            entry, told, draft = _taken(card, form["suggestion"])
+            said, told, draft = _taken(card, form["suggestion"])
             drafts = (*visit.drafts, draft)
         else:
-            entry, told = _set_aside(card, form)
+            said, told = _set_aside(card, form)
             drafts = visit.drafts
+        moment = datetime.combine(self._today(), datetime.now(UTC).time())
+        at = f"{moment.isoformat(timespec='milliseconds')}Z"
+        entry = {"card": card["uuid"], "outcomeTimestamp": at, **said}
         path = f"{visit.exchange.path}/feedback"
         done = Done(card["uuid"], told, self._send(path, {"feedback": [entry]}))
         return msgspec.structs.replace(visit, drafts=drafts, done=(*visit.done, done))
@@ -126,13 +130,13 @@ def _taken(card: Json, suggestion_id: str) -> tuple[Json, str, Json]:
         if suggestion["uuid"] == suggestion_id:
             draft = dict(suggestion["actions"][0]["resource"])
             draft["id"] = f"draft-{draft['code']['coding'][0]['code'].replace('_', '-')}"
-            entry = _entry(card, "accepted") | {"acceptedSuggestions": [{"id": suggestion_id}]}
-            return entry, f"Added to the draft orders: {suggestion['label']}.", draft
+            said = {"outcome": "accepted", "acceptedSuggestions": [{"id": suggestion_id}]}
+            return said, f"Added to the draft orders: {suggestion['label']}.", draft
     raise RequestError("There is no such suggestion on this card.", where="suggestion")
 
 
 def _set_aside(card: Json, form: Mapping[str, str]) -> tuple[Json, str]:
-    entry = _entry(card, "overridden")
+    said: Json = {"outcome": "overridden"}
     reason = next(
         (r for r in card.get("overrideReasons", []) if r["code"] == form.get("reason")), None
     )
@@ -141,13 +145,8 @@ def _set_aside(card: Json, form: Mapping[str, str]) -> tuple[Json, str]:
     if comment:
         given["userComment"] = comment
     if given:
-        entry["overrideReason"] = given
-    return entry, f"Set aside: {reason['display'] if reason else 'no reason given'}."
-
-
-def _entry(card: Json, outcome: str) -> Json:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"card": card["uuid"], "outcome": outcome, "outcomeTimestamp": now}
+        said["overrideReason"] = given
+    return said, f"Set aside: {reason['display'] if reason else 'no reason given'}."
 
 
 def _tests(drafts: tuple[Json, ...]) -> tuple[Json, ...]:
