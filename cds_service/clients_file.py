@@ -23,7 +23,7 @@ KEYS: Mapping[str, str] = {
     "tenants": "list of `tenant` values that its tokens must carry one of; left out: any, or none."
     " Give each organisation with patient numbers of its own a client of its own",
     "jwks_url": "https address of its public keys (http on loopback only). One of this and the next two",
-    "jwks_file": "file of its public keys, relative to this file; read at start",
+    "jwks_file": "file of its public keys, relative to this file; read at start and on SIGHUP",
     "jwks": "its public keys themselves: a table with `keys`",
     "jku": "list of the addresses that its tokens may name in `jku`; any other is refused, never called."
     " `jwks_url` counts as listed",

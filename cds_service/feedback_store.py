@@ -184,7 +184,7 @@ def open_store(
     read_only: bool = False,
     observer: Observer = NOBODY,
 ) -> FeedbackStore:
-    """The store on that database, which need not be there: cards go out without it.
+    """The store on that database, which need not be there: it is tried again at each operation.
 
     Raises KnowledgeError when its schema is not that of this version, or its driver is not installed.
     """
@@ -201,7 +201,8 @@ def open_store(
     except (SQLAlchemyError, OSError) as error:
         observer.memory_failure("open")
         _log.warning(
-            "memory failed operation=open cause=%s; cards go out, nothing is remembered until it is back",
+            "memory failed operation=open cause=%s; until it is back nothing is remembered,"
+            " and clients get 503 (with CDS_AUTH=off cards go out)",
             _cause(error),
         )
     finally:

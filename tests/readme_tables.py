@@ -34,6 +34,10 @@ _CANONICAL = "https://low-alp-cds.example"
 _BLOCK = re.compile(r"<!-- generated: ([\w-]+) -->\n.*?<!-- end: \1 -->", re.DOTALL)
 _LONGEST_CRITERION = 300
 _LONGEST_TEXT = 110
+_ACCOMPANIES = (
+    "beside another card; alone when an order ends denosumab, or hypophosphatasia is on record and"
+    " nothing acts"
+)
 
 
 def renewed(page: str) -> str:
@@ -186,7 +190,7 @@ def _indicator(situation: Situation, book: Rulebook) -> str:
     if situation.raised_indicator:
         when = situation.raised_when.format_map(numbers(book.policy))
         text += f"; {situation.raised_indicator} when {when}"
-    return f"{text}; only beside another card" if situation.accompanies else text
+    return f"{text}; {_ACCOMPANIES}" if situation.accompanies else text
 
 
 def _criterion(situation: Situation, book: Rulebook) -> str:

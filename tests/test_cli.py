@@ -224,6 +224,28 @@ def test_a_folder_of_patients_gives_the_same_answers() -> None:
     assert {Path(f["file"]).stem: f["situation"] for f in found} == SITUATIONS
 
 
+def test_what_is_no_patient_in_a_folder_is_named_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a-list.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "index.json").write_text('{"patients": []}', encoding="utf-8")
+    nothing = run("evaluate", str(tmp_path))
+    assert (nothing.exit_code, nothing.stdout) == (2, "")
+    assert nothing.stderr.splitlines()[-1] == (
+        f"Error: {tmp_path}: the folder holds neither a hook request nor a FHIR Bundle"
+    )
+    (tmp_path / "z.json").write_bytes(Path(PERSISTENT).read_bytes())
+    found = run("evaluate", "--format", "json", str(tmp_path), *AS_OF)
+    assert found.exit_code == 0, found.output
+    (line,) = found.stdout.splitlines()
+    assert json.loads(line)["situation"] == "persistent-low-alp"
+    assert found.stderr.splitlines() == [
+        f"Left out: {tmp_path / name}: neither a hook request nor a FHIR Bundle"
+        for name in ("a-list.json", "index.json")
+    ]
+    (tmp_path / "broken.json").write_text("{", encoding="utf-8")
+    broken = run("evaluate", str(tmp_path), *AS_OF)
+    assert (broken.exit_code, "broken.json: not valid JSON" in broken.stderr) == (2, True)
+
+
 def test_several_files_come_in_the_order_given() -> None:
     found = evaluated(PERSISTENT, NORMAL, PERSISTENT, *AS_OF)
     assert [f["file"] for f in found] == [PERSISTENT, NORMAL, PERSISTENT]

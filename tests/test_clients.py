@@ -258,10 +258,12 @@ def test_add_writes_a_documented_file_and_says_what_the_ehr_needs(tmp_path: Path
     for line in (
         f"discovery: {BASE}/cds-services",
         f"{BASE}{VIEW}",
+        f"feedback, patient-view: {BASE}{VIEW}/feedback",
         "ES384 or RS384",
         "tenant: north",
     ):
         assert line in added.output
+    assert "timeline" not in added.output
     second = run(
         "client", "add", "other", "--issuer", OTHER.issuer, "--jwks-url",
         "https://other.example/jwks.json", "--rate-per-minute", "60", settings=settings,
@@ -273,6 +275,34 @@ def test_add_writes_a_documented_file_and_says_what_the_ehr_needs(tmp_path: Path
     written = path.read_text(encoding="utf-8")
     assert all(f"#   {key}: " in written for key in KEYS)
     assert list(tmp_path.glob("*.toml")) == [path], "nothing is left lying about"
+
+
+def test_add_says_how_to_register_the_timeline(tmp_path: Path) -> None:
+    settings = {"CDS_CLIENTS": str(tmp_path / "clients.toml"), "CDS_BASE_URL": BASE}
+    added = run(
+        "client", "add", "ehr", "--issuer", EHR.issuer, "--jwks-url", "https://ehr.example/jwks.json",
+        "--smart-links", "--smart-client-id", "low-alp", "--fhir-server", "https://ehr.example/fhir",
+        settings=settings,
+    )  # fmt: skip
+    assert added.exit_code == 0, added.output
+    for line in (
+        "a public client, without a secret, with PKCE (S256); id: low-alp",
+        f"launch: {BASE}/smart/launch\n",
+        f"redirect: {BASE}/smart/callback\n",
+        "scopes: launch openid fhirUser patient/Condition.rs patient/Encounter.rs patient/Medication.rs"
+        " patient/MedicationAdministration.rs",
+        " patient/Specimen.rs\n",
+    ):
+        assert line in added.output
+
+
+def test_check_of_the_knowledge_reads_the_clients_too(tmp_path: Path) -> None:
+    settings = {"CDS_CLIENTS": str(clients_file(tmp_path, TABLE))}
+    found = run("check", settings=settings)
+    assert found.exit_code == 0
+    assert found.output.endswith("clients.toml: 1 client (ehr)\n")
+    missing = str(tmp_path / "nope.toml")
+    refused(run("check", settings={"CDS_CLIENTS": missing}), missing)
 
 
 def test_add_keeps_words_that_the_machine_has_no_letters_for(tmp_path: Path) -> None:
@@ -319,6 +349,7 @@ def test_check_says_why_a_token_is_refused(tmp_path: Path) -> None:
     settings = environment(tmp_path)
     accepted = run("client", "check", EHR.token(VIEW), settings=settings)
     assert accepted.output.startswith("Accepted: client ehr, for another 3")
+    assert "(with 30 s of leeway), unless the service has seen it before" in accepted.output
     feedback = run(
         "client", "check", "-", given=EHR.token(f"{VIEW}/feedback").encode(), settings=settings
     )

@@ -144,6 +144,15 @@ GOOD = overridden(CARD, "already-evaluated")
 TAKEN = {**GOOD, "outcome": "accepted", "acceptedSuggestions": [{"id": "s1"}]}
 
 
+def test_a_wrong_outcome_is_told_what_would_be_right(memory: Memory) -> None:
+    answer = memory.feedback({**GOOD, "outcome": "overriden"})
+    assert answer.status_code == 400
+    (issue,) = answer.get_json()["issue"]
+    assert issue["diagnostics"] == (
+        "Invalid enum value 'overriden'; it is to be accepted or overridden."
+    )
+
+
 @pytest.mark.parametrize(
     "entry, where",
     [

@@ -226,6 +226,11 @@ OFFERED = json.dumps(
         ([(200, b'{"services": [{"hook": "patient-view"}]}')], "no CDS service answers there"),
         ([(200, b'{"services": ["x"]}')], "no CDS service answers there"),
         ([(500, b"")], "no CDS service answers there"),
+        (
+            [(401, b"{}")],
+            " answered 401: it wants a client's token, which `fire` cannot give;"
+            " use a service with CDS_AUTH=off",
+        ),
         ([(200, OFFERED), (200, b"[]")], "no answer that CDS Hooks knows"),
         ([(200, OFFERED), (200, b"{}")], "no answer that CDS Hooks knows"),
         ([(200, OFFERED), (200, b'{"cards": [{"summary": 1}]}')], "no answer that CDS Hooks knows"),

@@ -126,7 +126,10 @@ def test_a_database_that_cannot_be_opened_is_taken_up_when_it_is_there(
 ) -> None:
     folder = tmp_path / "not-mounted"
     with remembering(f"sqlite:///{folder}/memory.sqlite3") as memory:
-        assert "memory failed operation=open" in caplog.text
+        assert (
+            "memory failed operation=open cause=OperationalError; until it is back" in caplog.text
+        )
+        assert "clients get 503 (with CDS_AUTH=off cards go out)" in caplog.text
         card_in_time(memory)
         refused(memory)
         folder.mkdir()

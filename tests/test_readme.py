@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from cds_service import rulebook
 from cds_service.app import create_app
 from cds_service.cli import main
+from cds_service.hooks import feedback
 from cds_service.settings import SETTINGS, from_environment
 from tests import pages_told, readme_tables
 from tests.conftest import CANONICAL, Client
@@ -32,6 +33,7 @@ LONGEST_PAGE = 120
 SERVED_AT = "http://127.0.0.1:8000"
 POLICY = pages_told.page("docs/policy.md")
 CLIENTS = pages_told.page("docs/clients.md")
+CONNECTING = pages_told.page("docs/connecting.md")
 DECISIONS = pages_told.page("docs/decisions.md")
 _PATH = re.compile(r"[\w<>-][\w.<>-]*(/[\w.<>-]+)*/?")
 _FILE_ENDINGS = (".py", ".toml", ".json", ".md", ".yml")
@@ -182,6 +184,22 @@ def test_example_of_a_site_policy_does_what_it_says(site_policy: Path) -> None:
     assert book.policy.situations["single-low-alp"] == "shadow"
     assert book.terminology.concepts("urn:oid:1.2.3.4", "ALP") == ("alp-total",)
     assert book.policy.version == "example-hospital-1"
+
+
+def test_example_of_feedback_is_taken_with_a_reason_of_ours(service: Client) -> None:
+    (example,) = CONNECTING.fenced("json")
+    answer = service.post(
+        "/cds-services/low-alp-patient-view/feedback",
+        data=example,
+        headers={"Content-Type": "application/json"},
+    )
+    assert (answer.status_code, answer.json()) == (200, {"received": 2, "unknownCards": 2})
+    taken, aside = feedback.decode(example.encode())
+    assert len(taken.suggestions) == 1
+    book = service.advisor.rulebook
+    assert aside.reason_system == book.override_system
+    assert aside.reason_code in book.policy.snooze.months
+    assert aside.comment
 
 
 def test_a_key_of_ones_own_opens_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,10 @@
 """The report counts what was shown and answered, and says it in text, JSON and one HTML file."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -193,3 +196,21 @@ def test_a_database_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     assert result.output.startswith(
         f"Error: sqlite:///{tmp_path}/no/folder/x.sqlite3: cannot be opened"
     )
+
+
+def test_a_reader_that_has_had_enough_hears_no_complaint(month: Path) -> None:
+    """As `report --format html | head` does: the page is larger than any pipe."""
+    url = f"sqlite:///{month}"
+    writing = subprocess.Popen(
+        [sys.executable, "-m", "cds_service", "report", "--format", "html"],
+        env={**os.environ, "CDS_DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert writing.stdout is not None
+    assert writing.stderr is not None
+    with writing:
+        assert writing.stdout.read(15) == b"<!doctype html>"
+        writing.stdout.close()
+        assert writing.stderr.read() == b""
+        assert writing.wait(30) == 1

@@ -132,8 +132,21 @@ def test_the_same_patient_of_another_client_is_not(database_url: str) -> None:
     with remembering(database_url) as memory:
         visit(memory)
         result = run(database_url, "db", "erase", "--client", "other", "--patient", "pat-1")
-        assert result.output == "Forgotten: 0 cards, feedback entries and findings in shadow.\n"
+        assert (result.exit_code, result.output) == (
+            2,
+            "Error: Forgotten: 0; nothing is on record of a client of the name 'other'\n",
+        )
         assert counted(memory)[0] == 1
+
+
+def test_a_patient_of_whom_nothing_is_kept(database_url: str) -> None:
+    with remembering(database_url) as memory:
+        visit(memory)
+        result = run(database_url, "db", "erase", "--client", "open", "--patient", "nobody")
+        assert (result.exit_code, result.output) == (
+            0,
+            "Forgotten: 0 cards, feedback entries and findings in shadow.\n",
+        )
 
 
 def test_what_was_erased_is_nowhere_in_the_file(tmp_path: Path) -> None:

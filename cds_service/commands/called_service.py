@@ -13,6 +13,10 @@ from cds_service.fhir.bundles import UNREADABLE
 from cds_service.hooks.card import Card
 
 _SECONDS = 60
+_WANTS_A_CLIENT = (
+    "answered 401: it wants a client's token, which `fire` cannot give;"
+    " use a service with CDS_AUTH=off"
+)
 
 
 class Offered(msgspec.Struct, frozen=True):
@@ -43,6 +47,8 @@ def offered(address: str) -> Sequence[Offered]:
     """The services on offer. Raises Refusal when that is not known there."""
     try:
         answer = plain_calls.get(f"{address}/cds-services", _SECONDS)
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            raise Refusal(f"{address} {_WANTS_A_CLIENT}")
         return msgspec.json.decode(answer.content, type=_Discovery).services
     except (requests.RequestException, *UNREADABLE) as error:
         raise Refusal(f"{address}: no CDS service answers there") from error

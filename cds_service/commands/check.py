@@ -2,15 +2,19 @@
 
 import click
 
-from cds_service.commands.refusal import advisor_for, settings_in_force
+from cds_service.commands.refusal import advisor_for, settings_in_force, trusted_clients
 from cds_service.rulebook.files import site_changes
 
 
 @click.command()
 def check() -> None:
-    """Check knowledge and policy, and say what is in force."""
+    """Check knowledge, policy and clients, and say what is in force.
+
+    The clients are read when CDS_CLIENTS names their file.
+    """
     settings = settings_in_force()
     book = advisor_for(settings).rulebook
+    trusted = trusted_clients(settings.clients).clients if settings.clients else None
     switched = {s: w for s, w in book.policy.situations.items() if w != "on"}
     click.echo(
         f"Knowledge {book.about.version}, policy {book.policy.version}:"
@@ -21,3 +25,7 @@ def check() -> None:
         click.echo(f"{slug} is {switch}")
     for line in site_changes(settings.policy):
         click.echo(line)
+    if trusted is not None:
+        many = "client" if len(trusted) == 1 else "clients"
+        names = ", ".join(client.name for client in trusted)
+        click.echo(f"{settings.clients}: {len(trusted)} {many} ({names})")

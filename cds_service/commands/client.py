@@ -11,17 +11,18 @@ from typing import Any
 import click
 
 from cds_service.clients import Client
-from cds_service.clients_file import KEYS, TrustedClients, read_clients
-from cds_service.commands.refusal import Refusal, settings_in_force
+from cds_service.clients_file import KEYS, read_clients
+from cds_service.commands.refusal import Refusal, settings_in_force, trusted_clients
 from cds_service.errors import KnowledgeError
+from cds_service.fhir import smart
 from cds_service.offered_services import SERVICES
 from cds_service.settings import Settings
 from cds_service.tokens.key_server import KeysUnavailable
-from cds_service.tokens.token_check import LONGEST_LIFE_SECONDS, Refused, TokenCheck
+from cds_service.tokens.token_check import LEEWAY_SECONDS, LONGEST_LIFE_SECONDS, Refused, TokenCheck
 
 _PRESETS = """\
 # The trusted clients of this service: a table [[client]] each. `cds-service client add` writes them, the
-# service reads them at start. The keys of a table:
+# service reads them at start and on SIGHUP. The keys of a table:
 #
 {keys}
 #
@@ -68,7 +69,7 @@ def add(**given: Any) -> None:
         raise Refusal("CDS_CLIENTS is to name the file that the client is added to")
     table = {key: list(v) if isinstance(v, tuple) else v for key, v in given.items() if v}
     _append(settings.clients, _as_toml(table))
-    added = next(c for c in _clients(settings.clients).clients if c.name == given["name"])
+    added = next(c for c in trusted_clients(settings.clients).clients if c.name == given["name"])
     click.echo(f"{added.name} is in {settings.clients}; it may call after SIGHUP or a new start.\n")
     click.echo(for_the_record_system(added, settings))
 
@@ -84,7 +85,7 @@ def check(token: str) -> None:
     if settings.clients is None or settings.base_url is None:
         raise Refusal("CDS_CLIENTS and CDS_BASE_URL are to be those of the service")
     text = sys.stdin.read() if token == "-" else token  # noqa: S105  (no secret)
-    trusted = _clients(settings.clients)
+    trusted = trusted_clients(settings.clients)
     tokens = TokenCheck(trusted.clients, trusted.static_keys, settings.base_url)
     try:
         accepted = tokens.accept(text.strip(), _paths(), time.time())
@@ -96,14 +97,19 @@ def check(token: str) -> None:
         raise Refusal("The key server of the client does not answer; calls get 503.") from error
     left = accepted.expires_at - time.time()
     click.echo(
-        f"Accepted: client {accepted.client.name}, for another {left:.0f} s, unless used before."
+        f"Accepted: client {accepted.client.name}, for another {left:.0f} s (with {LEEWAY_SECONDS} s of"
+        " leeway), unless the service has seen it before: whether it was used is not looked up here."
     )
 
 
 def for_the_record_system(client: Client, settings: Settings) -> str:
     """What to enter at the record system, as text."""
     base = settings.base_url or "https://THE-PUBLIC-ADDRESS (set CDS_BASE_URL)"
-    addresses = "\n".join(f"  {s.hook}: {base}/cds-services/{s.id}" for s in SERVICES.values())
+    called = [(s.hook, f"{base}/cds-services/{s.id}") for s in SERVICES.values()]
+    addresses = "\n".join(
+        [f"  {hook}: {url}" for hook, url in called]
+        + [f"  feedback, {hook}: {url}/feedback" for hook, url in called]
+    )
     return (
         "To be entered at the record system:\n"
         f"  discovery: {base}/cds-services\n"
@@ -114,19 +120,24 @@ def for_the_record_system(client: Client, settings: Settings) -> str:
         "  aud: the address that is called, exactly\n"
         f"  exp: at most {LONGEST_LIFE_SECONDS} s after iat; jti: new each time"
         + (f"\n  tenant: {' or '.join(client.tenants)}" if client.tenants else "")
+        + (_timeline(client, base) if client.smart_links else "")
+    )
+
+
+def _timeline(client: Client, base: str) -> str:
+    return (
+        "\nThe timeline, at its authorization server:\n"
+        f"  a public client, without a secret, with PKCE (S256); id: {client.smart_client_id}\n"
+        f"  launch: {base}{smart.LAUNCH_PATH}\n"
+        f"  redirect: {base}{smart.REDIRECT_PATH}\n"
+        f"  scopes: {smart.scopes_of_version_2()}\n"
+        "  (.read in place of .rs where it knows version 1 only)"
     )
 
 
 def _paths() -> tuple[str, ...]:
     services = [f"/cds-services/{service_id}" for service_id in SERVICES]
     return ("/cds-services", *services, *(f"{path}/feedback" for path in services))
-
-
-def _clients(path: Path) -> TrustedClients:
-    try:
-        return read_clients(path)
-    except KnowledgeError as error:
-        raise Refusal(str(error)) from error
 
 
 def _as_toml(table: Mapping[str, Any]) -> str:

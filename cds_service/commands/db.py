@@ -69,6 +69,8 @@ def erase(client: str, patient: str) -> None:
     with reached(settings.database_url) as engine:
         make_ready(engine)
         gone = retention.erase(engine, client, pseudonym(settings.hash_key, client, patient))
+        if not gone and not retention.is_on_record(engine, client):
+            raise Refusal(f"Forgotten: 0; nothing is on record of a client of the name {client!r}")
     click.echo(f"Forgotten: {gone} cards, feedback entries and findings in shadow.")
 
 

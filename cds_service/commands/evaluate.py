@@ -25,7 +25,13 @@ from cds_service.offered_services import SERVICES
     type=click.DateTime(["%Y-%m-%d"]),
     help="Day on which the question is asked; default: the Bundle's timestamp, else today.",
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="json: one object a line.",
+)
 @click.option("--explain", is_flag=True, help="Say for every row why it holds or not.")
 @click.option("--draft", metavar="DRUG", help="Order this drug (alendronate, denosumab …).")
 @click.option("--end", is_flag=True, help="The drafted order ends the drug instead.")
@@ -45,7 +51,7 @@ def evaluate(
 ) -> None:
     """Cards for hook requests or patient Bundles.
 
-    Takes files, folders, or - for standard input.
+    Takes files, folders, or - for standard input. What a folder holds besides is named and left out.
     """
     settings = settings_in_force()
     if client is not None and settings.hash_key is None:

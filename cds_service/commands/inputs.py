@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 
 from cds_service.ehr import NotAPatientBundle, draft_order, hook_requests
@@ -17,6 +18,10 @@ STANDARD_INPUT = "-"
 
 class BadInput(ValueError):
     """A file that cannot be evaluated; the text names it and says what is wrong."""
+
+
+class _Alien(BadInput):
+    """A file that is neither a hook request nor a Bundle."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -41,25 +46,39 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def cases(names: tuple[str, ...], asked: Asked, rulebook: Rulebook) -> Iterator[Case]:
-    """Every call in the named files. Raises BadInput on the first that cannot be read."""
-    for name, content in _contents(names):
-        yield from _cases(name, content, asked, rulebook)
+    """Every call in the named files. Raises BadInput on the first that cannot be read.
 
-
-def _contents(names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    What a folder holds besides hook requests and Bundles is named on standard error and left out.
+    """
     for name in names:
         if name == STANDARD_INPUT:
-            yield "standard input", sys.stdin.buffer.read()
-            continue
-        path = Path(name)
-        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-        if not files:
-            raise BadInput(f"{name}: the folder holds no .json file")
-        for file in files:
-            try:
-                yield str(file), file.read_bytes()
-            except OSError as error:
-                raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
+            yield from _cases("standard input", sys.stdin.buffer.read(), asked, rulebook)
+        elif Path(name).is_dir():
+            yield from _of_folder(Path(name), asked, rulebook)
+        else:
+            yield from _cases(name, _content(Path(name)), asked, rulebook)
+
+
+def _of_folder(folder: Path, asked: Asked, rulebook: Rulebook) -> Iterator[Case]:
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise BadInput(f"{folder}: the folder holds no .json file")
+    usable = 0
+    for file in files:
+        try:
+            yield from _cases(str(file), _content(file), asked, rulebook)
+            usable += 1
+        except _Alien as error:
+            click.echo(f"Left out: {error}", err=True)
+    if not usable:
+        raise BadInput(f"{folder}: the folder holds neither a hook request nor a FHIR Bundle")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def _cases(name: str, content: bytes, asked: Asked, rulebook: Rulebook) -> Iterator[Case]:
@@ -68,7 +87,7 @@ def _cases(name: str, content: bytes, asked: Asked, rulebook: Rulebook) -> Itera
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{name}: not valid JSON") from error
     if not isinstance(value, dict):
-        raise BadInput(f"{name}: neither a hook request nor a FHIR Bundle")
+        raise _Alien(f"{name}: neither a hook request nor a FHIR Bundle")
     if "hook" in value:
         if asked.draft is not None:
             raise BadInput(f"{name}: --draft goes with a patient Bundle, not with a hook request")
@@ -79,7 +98,7 @@ def _cases(name: str, content: bytes, asked: Asked, rulebook: Rulebook) -> Itera
     elif value.get("resourceType") == "Bundle":
         yield from _bundle(name, value, asked, rulebook)
     else:
-        raise BadInput(f"{name}: neither a hook request nor a FHIR Bundle")
+        raise _Alien(f"{name}: neither a hook request nor a FHIR Bundle")
 
 
 def _bundle(

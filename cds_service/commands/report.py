@@ -92,6 +92,8 @@ def report(
         made = comparison(found, forecast, book, first, last, site)
     try:
         _write(_in_form(made, form), output)
+    except BrokenPipeError:
+        raise  # whoever reads has had enough; click ends without a word
     except OSError as error:
         raise Refusal(f"{output}: cannot be written ({error.strerror})") from error
 

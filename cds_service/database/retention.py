@@ -73,6 +73,15 @@ def erase(engine: Engine, client: str, patient: str) -> int:
     return gone
 
 
+def is_on_record(engine: Engine, client: str) -> bool:
+    """Whether a card, feedback or a finding in shadow is kept of that client."""
+    tables = (issued_cards, feedback_entries, shadow_findings)
+    with engine.connect() as connection:
+        return any(
+            connection.scalar(select(exists().where(table.c.client == client))) for table in tables
+        )
+
+
 def _snoozes(override_system: str, snoozing_since: Mapping[str, datetime]) -> ColumnElement[bool]:
     """Whether the card of an entry may be snoozed. All that was said of it stays: the last word counts."""
     said, cards = feedback_entries.c, issued_cards.c

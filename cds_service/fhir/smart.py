@@ -6,7 +6,7 @@ Version 1 servers are met halfway: scopes in their spelling, the rest as version
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -19,11 +19,15 @@ from cds_service.fhir import outward
 from cds_service.fhir.bundles import UNREADABLE
 from cds_service.fhir.grant import AccessToken
 from cds_service.fhir.references import FHIR_ID
+from cds_service.fhir.templates import TYPES
 
 _USER = re.compile(
     r"(?:.*/)?((?:Practitioner|PractitionerRole|Patient|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64})"
 )
 _CLOCK_TOLERANCE_SECONDS = 60
+_REFERRED_TO = {"Medication", "Specimen"}
+LAUNCH_PATH = "/smart/launch"
+REDIRECT_PATH = "/smart/callback"
 
 
 class SmartServer(msgspec.Struct, frozen=True):
@@ -92,10 +96,19 @@ def discover(session: requests.Session, iss: str) -> SmartServer:
     return found
 
 
-def scopes(resource_types: Iterable[str], server: SmartServer) -> str:
+def scopes(server: SmartServer) -> str:
     """The narrowest scopes that the timeline works with, in the spelling that the server knows."""
-    right = "rs" if "permission-v2" in server.capabilities else "read"
-    reading = [f"patient/{kind}.{right}" for kind in sorted(set(resource_types))]
+    return scopes_of_version_2() if "permission-v2" in server.capabilities else _spelt("read")
+
+
+def scopes_of_version_2() -> str:
+    """The same in the spelling of SMART 2, as they are registered beforehand."""
+    return _spelt("rs")
+
+
+def _spelt(right: str) -> str:
+    kinds = {kind.__name__ for kind in TYPES.values()} | _REFERRED_TO
+    reading = [f"patient/{kind}.{right}" for kind in sorted(kinds)]
     return " ".join(["launch", "openid", "fhirUser", *reading])
 
 

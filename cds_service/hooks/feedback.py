@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -89,6 +89,8 @@ def _feedback(raw: msgspec.Raw, where: str) -> Feedback:
         entry = msgspec.json.decode(raw, type=_Entry)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
+        if path == ".outcome`":
+            text += f"; it is to be {' or '.join(get_args(Outcome))}"
         raise RequestError(f"{text}.", where=where + path.rstrip("`")) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise RequestError("The entry cannot be read.", where=where) from error

@@ -68,11 +68,11 @@ def per_thousand(
         )
     return _section(
         "per1000",
-        "Cards per 1,000",
+        "Cards per 1,000 patients and year, and per 1,000 encounters",
         "Per 1,000 patients and year, and at patient-view per 1,000 encounters. Measured rates need the"
         " numbers that only the site has (--patients, --encounters); –: not known.",
         (
-            *("Forecast, patients", "Measured, patients"),
+            *("Forecast, patient-years", "Measured, patient-years"),
             *("Forecast, encounters", "Measured, encounters"),
         ),
         (

@@ -23,7 +23,6 @@ from cds_service.database.smart_sessions import SmartSessions
 from cds_service.errors import KnowledgeError, LaunchRefused, RequestError
 from cds_service.fhir import smart
 from cds_service.fhir.budget import TokenRefused
-from cds_service.fhir.templates import templates
 from cds_service.guidance import Advisor
 from cds_service.web.pages.cookies import Cookies
 from cds_service.web.pages.launch_rate import LaunchRate
@@ -40,7 +39,6 @@ _SESSION_SECONDS = 300
 _LONGEST_PARAMETER = 4096
 _OAUTH_ERROR = re.compile(r"[a-z_]{1,40}")
 _VIEW = re.compile(r"[A-Za-z0-9_-]{1,32}")
-_REFERRED_TO = ("Medication", "Specimen")
 _LAY = ("Patient", "RelatedPerson", "Person")
 _NO_LONGER = (
     "The record system does not accept this session any more: open the page from there again."
@@ -70,13 +68,11 @@ def blueprint(
 
     protect(routes, charts=True, framed_by=framed_by)
     as_pages(routes)
-    asked_of = templates(advisor.rulebook.terminology).values()
-    kinds = [t.partition("?")[0].partition("/")[0] for t in asked_of] + [*_REFERRED_TO]
-    redirect_uri = f"{base_url}/smart/callback"
+    redirect_uri = f"{base_url}{smart.REDIRECT_PATH}"
     cookies = Cookies(base_url)
     rate = LaunchRate()
 
-    @routes.get("/smart/launch")
+    @routes.get(smart.LAUNCH_PATH)
     def launch() -> Response:
         iss = _issuer(_parameter("iss"))
         client = _known(issuers, iss)
@@ -97,7 +93,7 @@ def blueprint(
                 server,
                 asked,
                 launch=_parameter("launch"),
-                scope=smart.scopes(kinds, server),
+                scope=smart.scopes(server),
                 redirect_uri=redirect_uri,
             ),
             303,
@@ -107,7 +103,7 @@ def blueprint(
         _log.info("smart launched client=%s", client.name)
         return answer
 
-    @routes.get("/smart/callback")
+    @routes.get(smart.REDIRECT_PATH)
     def callback() -> Response:
         state = _parameter("state")
         asked = sessions.take(cookies.get(_launch_cookie(state)), smart.Asked)
