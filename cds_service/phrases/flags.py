@@ -182,6 +182,7 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "drug_cause": lambda a: any(c.drug for c in a.context.causes),
     "other_cause": lambda a: any(not c.drug for c in a.context.causes),
     "secondary_cause": lambda a: bool(a.context.causes),
+    "child": lambda a: a.is_child,
     "male": lambda a: a.record.patient.sex == "male",
     "pregnant": lambda a: a.pregnancy is not None,
     "hpp_recorded": lambda a: a.known_hypophosphatasia,
