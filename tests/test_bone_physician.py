@@ -1,7 +1,11 @@
 """What a metabolic-bone physician read on the cards, and would not have said to a colleague."""
 
+import re
+
+import pytest
+
 from cds_service.guidance import Advisor
-from tests.charts import alp, lab, patient, taking
+from tests.charts import Json, alp, condition, dose, draft, lab, patient, taking
 from tests.test_second_reading import read
 
 ON_B6 = [taking("pyridoxine", -300), lab("plp", 900, "nmol/L", -20, high=125)]
@@ -32,3 +36,75 @@ def test_a_raised_plp_stands_when_no_vitamin_b6_was_taken(advisor: Advisor) -> N
     )
     assert "No action is reasonable if the supplement" not in found.text
     assert found.offered == ["plp_off_b6"]
+
+
+PERSISTENT = [alp(28, -1000, 35), alp(27, -20, 35)]
+NO_REASON = "low ALP is no reason to delay or skip"
+RENEWAL = [draft("denosumab")]
+HPP = condition("hypophosphatasia")
+AFF = condition("atypical femoral fracture")
+DENOSUMAB: list[tuple[str, list[Json], list[Json]]] = [
+    ("running", [*PERSISTENT, dose("denosumab", -100)], []),
+    ("due", [*PERSISTENT, dose("denosumab", -180)], RENEWAL),
+    ("overdue", [*PERSISTENT, dose("denosumab", -400)], RENEWAL),
+    ("overdue, chart opened", [*PERSISTENT, dose("denosumab", -400)], []),
+    ("being ended", [*PERSISTENT, dose("denosumab", -100)], [draft("denosumab", "stopped")]),
+    ("hypophosphatasia", [HPP, *PERSISTENT, dose("denosumab", -187)], RENEWAL),
+    ("kidney disease", [condition("dialysis"), *PERSISTENT, dose("denosumab", -100)], []),
+    ("after a femoral fracture", [AFF, *PERSISTENT, dose("denosumab", -100)], RENEWAL),
+    ("no ALP", [dose("denosumab", -180)], RENEWAL),
+]
+
+
+@pytest.mark.parametrize(
+    ("chart", "drafts"), [case[1:] for case in DENOSUMAB], ids=[case[0] for case in DENOSUMAB]
+)
+def test_each_card_says_once_that_low_alp_is_no_reason_to_delay_denosumab(
+    advisor: Advisor, chart: list[Json], drafts: list[Json]
+) -> None:
+    """As a finding, not as an order to give the dose: other reasons may speak against it."""
+    found = read(advisor, *chart, drafts=drafts)
+    for text in found.text.split("**Why this fired**")[1:]:
+        options = text.partition("**Sources and rule version**")[0]
+        assert len(re.findall(r"ow ALP (by itself )?is no reason to (delay|end)", options)) == 1
+        assert "do not delay" not in text
+        assert "not to be delayed" not in text
+
+
+def test_a_dose_that_is_late_is_called_overdue(advisor: Advisor) -> None:
+    late = read(advisor, *PERSISTENT, dose("denosumab", -400), drafts=RENEWAL)
+    assert f"- Last denosumab 27 Sep 2025 (13 months ago), now overdue: {NO_REASON}" in late.text
+    fresh = read(advisor, *PERSISTENT, dose("denosumab", -12), drafts=RENEWAL)
+    assert f"- Last denosumab 20 Oct 2026 (12 days ago): {NO_REASON}" in fresh.text
+
+
+def test_a_low_calcium_is_named_beside_denosumab(advisor: Advisor) -> None:
+    calcium = [lab("calcium", 1.9, "mmol/L", -30, low=2.15), dose("denosumab", -180)]
+    found = read(advisor, *PERSISTENT, *calcium, drafts=RENEWAL)
+    assert "(5 months ago); calcium on file is low (1.9 mmol/L, 2 Oct 2026): low" in found.text
+    normal = [lab("calcium", 2.3, "mmol/L", -30, low=2.15), dose("denosumab", -180)]
+    assert "calcium on file" not in read(advisor, *PERSISTENT, *normal, drafts=RENEWAL).text
+
+
+@pytest.mark.parametrize(("since", "when"), [(-100, "before it falls overdue"), (-400, "now")])
+def test_after_an_atypical_fracture_denosumab_is_weighed_both_ways(
+    advisor: Advisor, since: int, when: str
+) -> None:
+    found = read(advisor, AFF, *PERSISTENT, dose("denosumab", since), drafts=RENEWAL)
+    assert found.said == "critical: fracture-low-alp-antiresorptive-order"
+    assert found.text.startswith(
+        "Atypical femoral fracture, low ALP (27 U/L): giving or ending denosumab both carry risk."
+        " Consider specialist advice.\n"
+    )
+    assert f"consider deciding with a specialist {when}." in found.text
+
+
+def test_a_running_denosumab_is_not_to_be_delayed_for_hypophosphatasia(advisor: Advisor) -> None:
+    found = read(advisor, HPP, *PERSISTENT, dose("denosumab", -187), drafts=RENEWAL)
+    assert found.said == "critical: hpp-antiresorptive-order"
+    assert found.text.startswith(
+        "Hypophosphatasia on record; denosumab last given 28 Apr 2026:"
+        " low ALP is no reason to delay it. Consider specialist advice.\n"
+    )
+    new = read(advisor, HPP, *PERSISTENT, drafts=RENEWAL)
+    assert new.text.startswith("Hypophosphatasia on record: antiresorptives are generally avoided.")
