@@ -108,3 +108,62 @@ def test_a_running_denosumab_is_not_to_be_delayed_for_hypophosphatasia(advisor: 
     )
     new = read(advisor, HPP, *PERSISTENT, drafts=RENEWAL)
     assert new.text.startswith("Hypophosphatasia on record: antiresorptives are generally avoided.")
+
+
+def of_one_sample(on: int, value: float, *others: tuple[str, float, str]) -> list[Json]:
+    """An ALP, and what else was measured in its specimen."""
+    specimen = f"S{-on}"
+    found = [lab(test, v, unit, on, specimen=specimen) for test, v, unit in others]
+    return [alp(value, on, 35, specimen=specimen), *found]
+
+
+HIGH_K, LOW_CA = ("potassium", 7.1, "mmol/L"), ("calcium", 1.35, "mmol/L")
+REAL = "if real, this comes before ALP."
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (HIGH_K, "potassium 7.1 mmol/L"),
+        (LOW_CA, "total calcium 1.35 mmol/L"),
+    ],
+    ids=["potassium", "calcium"],
+)
+def test_potassium_or_calcium_alone_keeps_the_value_and_comes_first(
+    advisor: Advisor, other: tuple[str, float, str], said: str
+) -> None:
+    found = read(advisor, alp(28, -1000, 35), *of_one_sample(-20, 27, other))
+    assert found.said == "warning: persistent-low-alp"
+    assert f"**Why this fired**\n\n- Sample of 12 Oct 2026: {said}: {REAL}\n" in found.text
+    assert "same sample as ALP |" in found.text
+
+
+def test_the_limit_of_the_laboratory_stands_beside_it(advisor: Advisor) -> None:
+    potassium = lab("potassium", 7.1, "mmol/L", -20, high=5.1, specimen="S1")
+    found = read(advisor, alp(31, -20, 35, specimen="S1"), potassium)
+    assert f"potassium 7.1 mmol/L (limit 5.1 mmol/L): {REAL}" in found.text
+
+
+def test_a_potassium_that_was_normal_later_needs_no_note(advisor: Advisor) -> None:
+    later = lab("potassium", 4.2, "mmol/L", -5)
+    found = read(advisor, alp(28, -1000, 35), *of_one_sample(-20, 27, HIGH_K), later)
+    assert REAL not in found.text
+
+
+def test_a_suspect_sample_beside_another_low_value_is_told(advisor: Advisor) -> None:
+    found = read(advisor, *PERSISTENT, *of_one_sample(-5, 9, HIGH_K, LOW_CA))
+    assert found.said == "warning: persistent-low-alp"
+    assert (
+        "- Sample of 27 Oct 2026, whose ALP is not counted (suspect specimen):"
+        f" potassium 7.1 mmol/L and total calcium 1.35 mmol/L: {REAL}" in found.text
+    )
+
+
+def test_the_summary_of_a_suspect_specimen_says_the_urgency_first(advisor: Advisor) -> None:
+    found = read(advisor, *of_one_sample(-12, 9, ("potassium", 7.9, "mmol/L"), LOW_CA))
+    assert found.said == "info: suspect-specimen"
+    assert found.text.startswith(
+        "K 7.9 mmol/L, Ca 1.35 mmol/L, ALP 9 U/L (20 Oct 2026): urgent if real, or EDTA in the tube."
+        " Consider a fresh sample.\n"
+    )
+    assert REAL not in found.text
