@@ -5,7 +5,7 @@ import re
 import pytest
 
 from cds_service.guidance import Advisor
-from tests.charts import Json, alp, condition, dose, draft, lab, patient, taking
+from tests.charts import Json, alp, condition, dose, draft, lab, patient, pregnant, taking
 from tests.test_second_reading import read
 
 ON_B6 = [taking("pyridoxine", -300), lab("plp", 900, "nmol/L", -20, high=125)]
@@ -167,3 +167,27 @@ def test_the_summary_of_a_suspect_specimen_says_the_urgency_first(advisor: Advis
         " Consider a fresh sample.\n"
     )
     assert REAL not in found.text
+
+
+@pytest.mark.parametrize(
+    ("chart", "situation"),
+    [
+        ([alp(30, -10, 35)], "info: single-low-alp-antiresorptive-order"),
+        (
+            [alp(29, -300, 35), alp(30, -10, 35)],
+            "warning: persistent-low-alp-antiresorptive-order",
+        ),
+    ],
+    ids=["single", "persistent"],
+)
+def test_a_pregnancy_is_named_first_at_an_order(
+    advisor: Advisor, chart: list[Json], situation: str
+) -> None:
+    found = read(advisor, patient(31), *chart, *pregnant(34), drafts=[draft("alendronate")])
+    assert found.said == situation
+    assert found.text.startswith(
+        "Pregnant: ALP 30 U/L, third-trimester limit 38 U/L."
+        " Consider obstetric and specialist advice before any antiresorptive.\n"
+    )
+    assert "- Consider repeating ALP after delivery" in found.text
+    assert "repeat_alp" not in found.offered

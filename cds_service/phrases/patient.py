@@ -114,6 +114,6 @@ PATIENT: Mapping[str, Phrase] = {
     "unverified_causes": Phrase(_unverified),
     "kidney": Phrase(lambda a: words.listed(a.context.kidney) or None, 54),
     "age": Phrase(_age, 5),
-    "trimester": Phrase(_trimester, 17),
+    "trimester": Phrase(_trimester, 16),
     "trimester_limit": Phrase(_trimester_limit, 7),
 }
