@@ -191,3 +191,41 @@ def test_a_pregnancy_is_named_first_at_an_order(
     )
     assert "- Consider repeating ALP after delivery" in found.text
     assert "repeat_alp" not in found.offered
+
+
+RAISED = lab("plp", 900, "nmol/L", -20, high=125)
+
+
+def test_a_raised_substrate_of_a_child_goes_to_paediatrics(advisor: Advisor) -> None:
+    found = read(advisor, patient(8), alp(75, -20), RAISED, dose("denosumab", -400))
+    assert found.said == "warning: raised-substrate + warning: denosumab-gap"
+    assert found.text.startswith(
+        "Child: ALP 75 U/L, raised PLP: pattern suggests hypophosphatasia."
+        " Consider paediatric metabolic referral.\n"
+    )
+    assert "- Ask about seizures, early loss of milk teeth" in found.text
+    assert "refer_paediatric_metabolic" in found.offered
+    assert "refer_metabolic_bone" not in found.offered
+    assert "a metabolic bone specialist" not in found.text
+
+
+def test_a_missing_alp_is_no_reason_to_delay_a_running_denosumab(advisor: Advisor) -> None:
+    found = read(advisor, dose("denosumab", -180), drafts=RENEWAL)
+    assert found.said == "info: no-baseline-alp"
+    assert found.text.startswith(
+        "No usable ALP of the last 24 months; last denosumab 5 May 2026:"
+        " no reason to delay a due dose. Consider ALP.\n"
+    )
+    assert found.offered == ["repeat_alp"]
+    assert "before treatment." not in found.text.partition("**Options to consider**")[2]
+    new = read(advisor, drafts=RENEWAL)
+    assert new.text.startswith("No usable recent ALP before antiresorptive.")
+    assert new.offered == ["alp_baseline"]
+
+
+@pytest.mark.parametrize(("before", "said"), [([], True), ([dose("denosumab", -180)], False)])
+def test_before_the_drug_is_given_is_said_of_a_new_drug_only(
+    advisor: Advisor, before: list[Json], said: bool
+) -> None:
+    found = read(advisor, HPP, *PERSISTENT, *before, drafts=RENEWAL)
+    assert ("This order is the moment to look" in found.text) is said
