@@ -216,7 +216,7 @@ def test_a_missing_alp_is_no_reason_to_delay_a_running_denosumab(advisor: Adviso
         "No usable ALP of the last 24 months; last denosumab 5 May 2026:"
         " no reason to delay a due dose. Consider ALP.\n"
     )
-    assert found.offered == ["repeat_alp"]
+    assert found.offered == ["alp_baseline"]
     assert "before treatment." not in found.text.partition("**Options to consider**")[2]
     new = read(advisor, drafts=RENEWAL)
     assert new.text.startswith("No usable recent ALP before antiresorptive.")
@@ -229,3 +229,14 @@ def test_before_the_drug_is_given_is_said_of_a_new_drug_only(
 ) -> None:
     found = read(advisor, HPP, *PERSISTENT, *before, drafts=RENEWAL)
     assert ("This order is the moment to look" in found.text) is said
+
+
+def test_an_infant_has_an_age_in_months_and_no_milk_teeth(advisor: Advisor) -> None:
+    found = read(advisor, patient(0.5), alp(90, -10))
+    assert found.said == "info: child-single-low-alp"
+    assert "- At age 6 months, ALP 90 U/L" in found.text
+    assert "- Ask about seizures and growth." in found.text
+    assert "milk teeth" not in found.text
+    older = read(advisor, patient(4), alp(90, -10))
+    assert "- At age 4 y, ALP 90 U/L" in older.text
+    assert "- Ask about early loss of milk teeth" in older.text

@@ -170,6 +170,7 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "other_cause": lambda a: any(not c.drug for c in a.context.causes),
     "secondary_cause": lambda a: bool(a.context.causes),
     "child": lambda a: a.is_child,
+    "infant": lambda a: a.age is not None and a.age.years < 1,
     "male": lambda a: a.record.patient.sex == "male",
     "pregnant": lambda a: a.pregnancy is not None,
     "hpp_recorded": lambda a: a.known_hypophosphatasia,
