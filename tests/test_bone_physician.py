@@ -5,7 +5,7 @@ import re
 import pytest
 
 from cds_service.guidance import Advisor
-from tests.charts import Json, alp, condition, dose, draft, lab, patient, pregnant, taking
+from tests.charts import Json, alp, condition, dose, draft, lab, ordered, patient, pregnant, taking
 from tests.test_second_reading import read
 
 ON_B6 = [taking("pyridoxine", -300), lab("plp", 900, "nmol/L", -20, high=125)]
@@ -240,3 +240,24 @@ def test_an_infant_has_an_age_in_months_and_no_milk_teeth(advisor: Advisor) -> N
     older = read(advisor, patient(4), alp(90, -10))
     assert "- At age 4 y, ALP 90 U/L" in older.text
     assert "- Ask about early loss of milk teeth" in older.text
+
+
+def test_a_repeat_that_is_ordered_is_awaited_not_suggested(advisor: Advisor) -> None:
+    pending = ordered("6768-6", -3)
+    found = read(advisor, alp(31, -20, 35), pending, drafts=[draft("alendronate")])
+    assert found.said == "info: single-low-alp-antiresorptive-order"
+    assert found.text.startswith(
+        "Low ALP (31 U/L, 12 Oct 2026), unexplained."
+        " A repeat is already ordered: consider its result before a first dose.\n"
+    )
+    assert "Consider repeating ALP" not in found.text
+    assert "repeat_alp" not in found.offered
+
+
+def test_a_low_value_on_treatment_names_value_and_drug(advisor: Advisor) -> None:
+    found = read(advisor, alp(31, -20, 35), taking("alendronate", -300))
+    assert found.said == "info: low-on-antiresorptive-no-baseline"
+    assert found.text.startswith(
+        "ALP 31 U/L on alendronate, no baseline: often a drug effect;"
+        " hypophosphatasia is not excluded.\n"
+    )

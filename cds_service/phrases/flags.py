@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from cds_service.assessment import Assessment, baseline, pre_treatment
+from cds_service.assessment import REPEAT_ALP, Assessment, baseline, pre_treatment
 from cds_service.assessment.alp import far_apart
 from cds_service.assessment.calendar import months_after
 from cds_service.phrases.series import old_value, suspect
@@ -169,6 +169,7 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "drug_cause": lambda a: any(c.drug for c in a.context.causes),
     "other_cause": lambda a: any(not c.drug for c in a.context.causes),
     "secondary_cause": lambda a: bool(a.context.causes),
+    "repeat_ordered": lambda a: a.repeat_pending or a.drafted(REPEAT_ALP),
     "child": lambda a: a.is_child,
     "infant": lambda a: a.age is not None and a.age.years < 1,
     "male": lambda a: a.record.patient.sex == "male",
