@@ -261,3 +261,26 @@ def test_a_low_value_on_treatment_names_value_and_drug(advisor: Advisor) -> None
         "ALP 31 U/L on alendronate, no baseline: often a drug effect;"
         " hypophosphatasia is not excluded.\n"
     )
+
+
+def test_every_raised_liver_test_is_named(advisor: Advisor) -> None:
+    liver = [
+        lab("ggt", 300, "U/L", -5, high=40),
+        lab("bilirubin", 60, "umol/L", -5, high=20),
+        lab("alt", 90, "U/L", -5, high=40),
+    ]
+    found = read(advisor, alp(28, -900, 35), alp(27, -700, 35), alp(80, -5, 35), *liver)
+    assert found.said == "info: masked-low-alp"
+    assert (
+        "GGT 300 U/L (limit 40 U/L), bilirubin 60 µmol/L (limit 20 µmol/L)"
+        " and ALT 90 U/L (limit 40 U/L)." in found.text
+    )
+
+
+def test_a_feature_on_record_is_named(advisor: Advisor) -> None:
+    found = read(advisor, alp(31, -20, 35), condition("metatarsal stress fracture, left"))
+    assert found.said == "info: single-low-alp"
+    assert re.search(r"- On record: .*stress fracture.* This makes a repeat", found.text)
+    assert "or a new fracture or dental feature would raise concern" in found.text
+    child = read(advisor, patient(8), alp(75, -20), RAISED, condition("early tooth loss"))
+    assert re.search(r"- Also on record: .*(tooth|teeth)", child.text)

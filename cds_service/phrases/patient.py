@@ -66,6 +66,11 @@ def _dental(a: Assessment) -> str | None:
     return words.listed(_entries([*features.teeth, *features.rickets])) or None
 
 
+def _features(a: Assessment) -> str | None:
+    """Fractures and dental signs on record, with their dates."""
+    return words.listed(p for p in (_fracture(a), _dental(a)) if p) or None
+
+
 def cause_detail(cause: Cause) -> str:
     """A reversible cause with the date or value that says so."""
     if cause.result is not None:
@@ -114,6 +119,7 @@ PATIENT: Mapping[str, Phrase] = {
     "fracture": Phrase(_fracture),
     "fracture_short": Phrase(_fracture_short, 30),
     "dental": Phrase(_dental),
+    "features": Phrase(_features),
     "causes": Phrase(lambda a: ", ".join(c.name for c in a.context.causes) or None),
     "cause_short": Phrase(lambda a: a.context.causes[0].name if a.context.causes else None, 28),
     "causes_detail": Phrase(lambda a: "; ".join(map(cause_detail, a.context.causes)) or None),
