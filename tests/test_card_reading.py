@@ -227,8 +227,8 @@ def test_kidney_disease_is_named_beside_what_is_urgent(advisor: Advisor) -> None
         " a fresh specimen tells."
     )
     assert card["summary"] == (
-        "Low ALP (20 U/L), K 7.9 mmol/L, Ca 1.35 mmol/L in one sample:"
-        " possible EDTA contamination. Consider recollecting."
+        "K 7.9 mmol/L, Ca 1.35 mmol/L, ALP 20 U/L (12 Oct 2026): urgent if real, or EDTA in the tube."
+        " Consider a fresh sample."
     )
 
 

@@ -224,7 +224,7 @@ def test_a_due_denosumab_dose_is_not_to_be_delayed(service: Client) -> None:
     chart = [alp(28, -100, 35), alp(27, -10, 35), dose("denosumab", -365), dose("denosumab", -182)]
     cards = service.fire(*chart, hook="order-sign", drafts=[draft("denosumab")])
     assert [slug(c) for c in cards] == ["low-on-antiresorptive-no-baseline"]
-    assert "do not delay a due dose" in cards[0]["detail"]
+    assert cards[0]["detail"].count("low ALP is no reason to delay or skip a due dose") == 1
 
 
 TREATED_BEFORE: list[tuple[list[Json], str, str, str]] = [
@@ -238,13 +238,13 @@ TREATED_BEFORE: list[tuple[list[Json], str, str, str]] = [
         [alp(27, -1500, 35), LOW[1], dose("denosumab", -400)],
         "denosumab",
         "no reason to delay a due denosumab dose.",
-        "a due dose is not to be delayed",
+        "Options to consider**\n\n- Last denosumab 27 Sep 2025 (13 months ago), now overdue: low ALP",
     ),
     (
         [LOW[1], dose("denosumab", -400)],
         "denosumab",
         "no reason to delay a due denosumab dose.",
-        "a due dose is not to be delayed",
+        "Options to consider**\n\n- Last denosumab 27 Sep 2025 (13 months ago), now overdue: low ALP",
     ),
 ]
 
@@ -272,7 +272,7 @@ def test_what_is_known_of_denosumab_comes_first(service: Client) -> None:
     assert "**Why this fired**\n\n- Denosumab carries a boxed warning" in card["detail"]
     assert (
         "**Options to consider**\n\n- Last denosumab 24 Jul 2026 (3 months ago):"
-        " do not delay a due dose" in card["detail"]
+        " low ALP is no reason to delay or skip a due dose" in card["detail"]
     )
 
 

@@ -55,7 +55,7 @@ MENTIONS = {
     "clinician_decides": r"clinician's decision|clinician decides",
     "comparator_shown": r"(&lt;|<)20 U/L",
     "denosumab_ckd_hypocalcaemia": r"severe (low calcium|hypocalcaemia).*advanced CKD|boxed warning",
-    "do_not_delay_denosumab": r"do not delay",
+    "do_not_delay_denosumab": r"no reason to delay",
     "old_low_value_and_date_shown": r"28 U/L, \d+ \w+ 2015",
     "order_not_blocked": r"not blocked|nothing is blocked",
     "plp_already_in_session": r"already in the draft: Blood test: PLP",

@@ -11,6 +11,7 @@ import msgspec
 
 from cds_service import words
 from cds_service.assessment import Assessment
+from cds_service.card_text.beside import beside
 from cds_service.card_text.gaps import left_out, unknown
 from cds_service.card_text.since import since
 from cds_service.card_text.speaker import Speaker
@@ -58,11 +59,13 @@ def detail(
     situation: Situation, fixed: FixedText, speaker: Speaker, a: Assessment, notes: Sequence[str]
 ) -> str:
     """The whole text. `notes` say which orders were left out, and why."""
+    # The card on a suspect specimen says it in its own words.
+    noted = () if "urgent" in fixed.speaks_of else tuple(beside(a))
     return "\n\n".join(
         (
             _block(
                 "Why this fired",
-                [*speaker.bullets(situation.why), *since(a, situation.slug)],
+                [*noted, *speaker.bullets(situation.why), *since(a, situation.slug)],
             ),
             _block(
                 "Values used",

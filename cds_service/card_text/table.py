@@ -4,7 +4,7 @@ from cds_service import words
 from cds_service.assessment import Assessment, baseline, low_off_treatment, pre_treatment
 from cds_service.assessment.judging import AlpValue
 from cds_service.phrases.series import earlier_lows, limit, limit_source, value
-from cds_service.phrases.specimen import same_sample
+from cds_service.phrases.specimen import same_sample, urgent_beside
 from cds_service.phrases.workup import pth, substrate_limit, variant
 from cds_service.record import LabResult
 
@@ -86,6 +86,11 @@ def _other_rows(a: Assessment, spoken: frozenset[str]) -> list[str]:
         rows += [_result_row(name, r) for name, r in a.context.liver_results]
     if "urgent" in spoken:
         rows += _specimen_rows(a)
+    else:
+        rows += [
+            _result_row(_SAME_SAMPLE[name], r, "same sample as ALP")
+            for _, name, r in urgent_beside(a)
+        ]
     if {"pth", "pth_date"} & spoken and (found_pth := pth(a)) is not None:
         rows.append(_result_row("PTH", found_pth))
     shown = [r for _, r in same_sample(a)] if "urgent" in spoken else []

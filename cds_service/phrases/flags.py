@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from cds_service.assessment import Assessment, baseline, pre_treatment
+from cds_service.assessment import REPEAT_ALP, Assessment, baseline, pre_treatment
 from cds_service.assessment.alp import far_apart
 from cds_service.assessment.calendar import months_after
 from cds_service.phrases.series import old_value, suspect
 from cds_service.phrases.treatment import relevant
-from cds_service.situations.denosumab import followed
+from cds_service.situations.denosumab import being_ended, followed, overdue
 from cds_service.situations.verdict import below
 
 WARNING = "warning"
@@ -39,19 +39,6 @@ def _denosumab_known(a: Assessment) -> bool:
         return False
     last = a.exposure.denosumab_last
     return last is None or a.as_of <= months_after(last, a.policy.residual.denosumab_rebound_months)
-
-
-def _denosumab_ended(a: Assessment) -> bool:
-    """An order that ends denosumab is being signed."""
-    return any(_action(a, drug) == "denosumab" for drug in a.call.draft.ended)
-
-
-def _denosumab_overdue(a: Assessment) -> bool:
-    """The effect of the last dose has passed, and it is not this order that ends the drug."""
-    last = a.exposure.denosumab_last
-    if last is None or _denosumab_ended(a):
-        return False
-    return a.as_of > months_after(last, a.policy.residual.denosumab_months)
 
 
 def _on_denosumab(a: Assessment) -> bool:
@@ -135,8 +122,8 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "first_dose_unknown": lambda a: bool(a.exposure.uses) and a.exposure.first_dose is None,
     "denosumab_known": _denosumab_known,
     "denosumab_undated": lambda a: a.exposure.denosumab_last is None,
-    "denosumab_ended": _denosumab_ended,
-    "denosumab_overdue": _denosumab_overdue,
+    "denosumab_ended": being_ended,
+    "denosumab_overdue": overdue,
     "on_denosumab": _on_denosumab,
     "in_effect_window": _in_effect_window,
     "antiresorptive_ordered": lambda a: bool(a.call.draft.ordered),
@@ -182,6 +169,9 @@ FLAGS: Mapping[str, Callable[[Assessment], bool]] = {
     "drug_cause": lambda a: any(c.drug for c in a.context.causes),
     "other_cause": lambda a: any(not c.drug for c in a.context.causes),
     "secondary_cause": lambda a: bool(a.context.causes),
+    "repeat_ordered": lambda a: a.repeat_pending or a.drafted(REPEAT_ALP),
+    "child": lambda a: a.is_child,
+    "infant": lambda a: a.age is not None and a.age.years < 1,
     "male": lambda a: a.record.patient.sex == "male",
     "pregnant": lambda a: a.pregnancy is not None,
     "hpp_recorded": lambda a: a.known_hypophosphatasia,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cds_service import words
 from cds_service.assessment import Assessment
+from cds_service.assessment.calendar import months_between
 from cds_service.assessment.context import Cause
 from cds_service.phrases.phrase import Phrase
 from cds_service.phrases.treatment import span
@@ -65,6 +66,11 @@ def _dental(a: Assessment) -> str | None:
     return words.listed(_entries([*features.teeth, *features.rickets])) or None
 
 
+def _features(a: Assessment) -> str | None:
+    """Fractures and dental signs on record, with their dates."""
+    return words.listed(p for p in (_fracture(a), _dental(a)) if p) or None
+
+
 def cause_detail(cause: Cause) -> str:
     """A reversible cause with the date or value that says so."""
     if cause.result is not None:
@@ -84,7 +90,12 @@ def _age(a: Assessment) -> str | None:
     """On the day of the latest ALP that counts, whose limit it decides."""
     latest = a.alp.latest
     then = age_at(a.record.patient.born, latest.day.last) if latest else None
-    return f"{then.years} y" if then else None
+    born = a.record.patient.born
+    if then is None or latest is None or born is None:
+        return None
+    if then.years:
+        return f"{then.years} y"
+    return words.counted(months_between(born.first, latest.day.last), "month")
 
 
 def _trimester(a: Assessment) -> str | None:
@@ -108,12 +119,13 @@ PATIENT: Mapping[str, Phrase] = {
     "fracture": Phrase(_fracture),
     "fracture_short": Phrase(_fracture_short, 30),
     "dental": Phrase(_dental),
+    "features": Phrase(_features),
     "causes": Phrase(lambda a: ", ".join(c.name for c in a.context.causes) or None),
     "cause_short": Phrase(lambda a: a.context.causes[0].name if a.context.causes else None, 28),
     "causes_detail": Phrase(lambda a: "; ".join(map(cause_detail, a.context.causes)) or None),
     "unverified_causes": Phrase(_unverified),
     "kidney": Phrase(lambda a: words.listed(a.context.kidney) or None, 54),
-    "age": Phrase(_age, 5),
-    "trimester": Phrase(_trimester, 17),
+    "age": Phrase(_age, 9),
+    "trimester": Phrase(_trimester, 16),
     "trimester_limit": Phrase(_trimester_limit, 7),
 }

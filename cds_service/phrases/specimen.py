@@ -1,23 +1,57 @@
 """Phrases about a suspect specimen, and what else was measured in the same sample."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from cds_service import words
 from cds_service.assessment import Assessment
+from cds_service.assessment.judging import AlpValue
 from cds_service.assessment.same_sample import SameSample
 from cds_service.assessment.specimen import high_potassium, low_calcium
 from cds_service.phrases.phrase import Phrase
 from cds_service.phrases.series import suspect, value
+from cds_service.policy import Policy
 from cds_service.record import LabResult
 
 _SAME_SAMPLE = ("potassium", "calcium-total", "magnesium", "zinc")
+_URGENT: Mapping[str, Callable[[LabResult, Policy], bool]] = {
+    "potassium": high_potassium,
+    "calcium-total": low_calcium,
+}
 
 
 def same_sample(a: Assessment) -> Iterator[tuple[str, LabResult]]:
     """Concept and result of what else was measured in the suspect specimen, where it can be read."""
     found = suspect(a)
-    if found is None:
-        return
+    return _beside(found, a) if found is not None else iter(())
+
+
+def urgent_beside(a: Assessment) -> Iterator[tuple[AlpValue, str, LabResult]]:
+    """Each potassium or calcium that, if real, comes before ALP: of the latest sample, and of a suspect one.
+
+    What was measured again later and was not so is left out.
+    """
+    shown = {id(v): v for v in (a.alp.latest, suspect(a)) if v is not None}
+    for found in shown.values():
+        for concept, result in _beside(found, a):
+            if (
+                concept in _URGENT
+                and _URGENT[concept](result, a.policy)
+                and not _settled(result, concept, a)
+            ):
+                yield found, concept, result
+
+
+def _settled(result: LabResult, concept: str, a: Assessment) -> bool:
+    """Whether the newest such result is from a later day and within bounds."""
+    readable = (r for r in a.record.results.newest_first(concept) if r.problem is None)
+    newest = next(readable, None)
+    if newest is None or newest.taken is None or result.taken is None:
+        return False
+    return newest.taken.first > result.taken.last and not _URGENT[concept](newest, a.policy)
+
+
+def _beside(found: AlpValue, a: Assessment) -> Iterator[tuple[str, LabResult]]:
+    """What else was measured in the sample of an ALP value."""
     minutes = a.policy.specimen.same_sample_minutes
     for concept in _SAME_SAMPLE:
         readable = (r for r in a.record.results.newest_first(concept) if r.problem is None)
@@ -50,6 +84,7 @@ def _tube(a: Assessment) -> str | None:
 
 SPECIMEN: Mapping[str, Phrase] = {
     "artefact_value": Phrase(lambda a: value(suspect(a)), 18),
+    "artefact_date": Phrase(lambda a: words.dated(v.day) if (v := suspect(a)) else None, 11),
     "potassium": Phrase(lambda a: _measured(a, "potassium"), 14),
     "calcium": Phrase(lambda a: _measured(a, "calcium-total"), 14),
     "urgent": Phrase(_urgent),

@@ -1,13 +1,16 @@
 """Phrases about antiresorptives and supplements."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 from cds_service import words
 from cds_service.assessment import Assessment
 from cds_service.assessment.calendar import months_between
+from cds_service.assessment.specimen import low_calcium
+from cds_service.assessment.workup import below, latest
 from cds_service.phrases.phrase import Phrase
 from cds_service.record import DrugUse
-from cds_service.situations.denosumab import last_known
+from cds_service.situations.denosumab import last_known, overdue
 
 _MOST_PERIODS = 3
 
@@ -102,9 +105,34 @@ def _lines(a: Assessment, uses: Sequence[DrugUse]) -> list[str]:
     return lines
 
 
+def _denosumab(a: Assessment) -> str:
+    """How a sentence on denosumab begins: the last dose, and whether the next one is late."""
+    last = a.exposure.denosumab_last
+    if last is None:
+        return "Denosumab is on record without the date of a dose"
+    late = ", now overdue" if overdue(a) else ""
+    return f"Last denosumab {words.on(last)} ({_ago(last, a.as_of)} ago){late}{_low_calcium(a)}"
+
+
+def _low_calcium(a: Assessment) -> str:
+    """The calcium on file when it is low: the clinician weighs it, this tool has no rule for it."""
+    found = latest(a.record.results, "calcium-total", a.as_of)
+    if found is None or found.quantity is None:
+        return ""
+    if not (below(found) or low_calcium(found, a.policy)):
+        return ""
+    return f"; calcium on file is low ({words.amount(found.quantity)}, {words.dated(found.taken)})"
+
+
+def _ago(then: date, today: date) -> str:
+    """In days where no month has passed."""
+    months = months_between(then, today)
+    return words.counted(months, "month") if months else words.counted((today - then).days, "day")
+
+
 def _denosumab_months(a: Assessment) -> str | None:
     last = a.exposure.denosumab_last
-    return words.counted(months_between(last, a.as_of), "month") if last else None
+    return _ago(last, a.as_of) if last else None
 
 
 def _supplement(a: Assessment) -> DrugUse | None:
@@ -123,6 +151,7 @@ TREATMENT: Mapping[str, Phrase] = {
     "exposure": Phrase(lambda a: "; ".join(exposure_lines(a)) or None),
     "past_exposure": Phrase(_past_exposure),
     "not_known_to_follow": Phrase(_not_known_to_follow),
+    "denosumab": Phrase(_denosumab),
     "denosumab_last_dose": Phrase(
         lambda a: words.on(a.exposure.denosumab_last) if a.exposure.denosumab_last else None, 11
     ),

@@ -63,6 +63,17 @@ def _liver(a: Assessment) -> str | None:
     return f"{diseases[0].name.lower()} on record" if diseases else None
 
 
+def _liver_tests(a: Assessment) -> str | None:
+    """Every raised liver test around the latest ALP, with its limit, and the liver diseases on record."""
+    parts = []
+    for name, found in a.context.liver_results:
+        if found.quantity is not None:
+            limit = f" (limit {words.amount(found.high)})" if found.high else ""
+            parts.append(f"{name} {words.amount(found.quantity)}{limit}")
+    parts += [f"{d.name.lower()} on record" for d in a.context.liver_disease]
+    return words.listed(dict.fromkeys(parts)) or None
+
+
 def _liver_short(a: Assessment) -> str | None:
     for name, found in a.context.liver_results:
         if found.quantity:
@@ -87,5 +98,6 @@ WORKUP: Mapping[str, Phrase] = {
     "pth": Phrase(lambda a: _result_value(pth(a)), 18),
     "pth_date": Phrase(lambda a: words.dated(r.taken) if (r := pth(a)) else None, 11),
     "liver": Phrase(_liver, 56),
+    "liver_tests": Phrase(_liver_tests),
     "liver_short": Phrase(_liver_short, 36),
 }

@@ -14,7 +14,7 @@ def denosumab_gap(a: Assessment) -> Verdict:
         return no("neither low ALP nor hypophosphatasia is at issue")
     if a.call.draft.ordered:
         return no("the antiresorptive being ordered follows on")
-    if _being_ended(a):
+    if being_ended(a):
         if a.oncology:
             return no("denosumab is given for malignancy, on a schedule of its own")
         if followed(a):
@@ -47,6 +47,19 @@ def last_known(a: Assessment) -> date | None:
     return a.exposure.denosumab_last or max(starts, default=None)
 
 
+def overdue(a: Assessment) -> bool:
+    """The effect of the last dose has passed, and it is not this order that ends the drug."""
+    last = a.exposure.denosumab_last
+    if last is None or being_ended(a):
+        return False
+    return a.as_of > months_after(last, a.policy.residual.denosumab_months)
+
+
+def being_ended(a: Assessment) -> bool:
+    """An order that ends denosumab is being signed."""
+    return any(a.drugs[drug].action == "denosumab" for drug in a.call.draft.ended)
+
+
 def _overdue(a: Assessment) -> Verdict:
     last = a.exposure.denosumab_last
     if last is None:
@@ -65,7 +78,3 @@ def _overdue(a: Assessment) -> Verdict:
         f"the last denosumab dose was {months_between(last, a.as_of)} months ago, {on(last)}",
         leads=a.known_hypophosphatasia and a.exposed_now is None,
     )
-
-
-def _being_ended(a: Assessment) -> bool:
-    return any(a.drugs[drug].action == "denosumab" for drug in a.call.draft.ended)
