@@ -1,6 +1,7 @@
 """Phrases about a suspect specimen, and what else was measured in the same sample."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 
 from cds_service import words
 from cds_service.assessment import Assessment
@@ -12,6 +13,8 @@ from cds_service.phrases.series import suspect, value
 from cds_service.policy import Policy
 from cds_service.record import LabResult
 
+_DAY = timedelta(days=1)
+"""A sample taken at night is of two days, as zones have it."""
 _SAME_SAMPLE = ("potassium", "calcium-total", "magnesium", "zinc")
 _URGENT: Mapping[str, Callable[[LabResult, Policy], bool]] = {
     "potassium": high_potassium,
@@ -31,14 +34,22 @@ def urgent_beside(a: Assessment) -> Iterator[tuple[AlpValue, str, LabResult]]:
     What was measured again later and was not so is left out.
     """
     shown = {id(v): v for v in (a.alp.latest, suspect(a)) if v is not None}
+    minutes = a.policy.specimen.same_sample_minutes
     for found in shown.values():
-        for concept, result in _beside(found, a):
-            if (
-                concept in _URGENT
-                and _URGENT[concept](result, a.policy)
-                and not _settled(result, concept, a)
-            ):
+        for concept, is_urgent in _URGENT.items():
+            urgent = [r for r in _not_long_before(found, concept, a) if is_urgent(r, a.policy)]
+            result = SameSample(urgent, minutes).find(found.result) if urgent else None
+            if result is not None and not _settled(result, concept, a):
                 yield found, concept, result
+
+
+def _not_long_before(found: AlpValue, concept: str, a: Assessment) -> Iterator[LabResult]:
+    """Results of the day of a value and later: older ones are of another sample, and not even read."""
+    since = found.day.first - _DAY
+    for result in a.record.results.newest_first(concept):
+        if result.taken is None or result.taken.last < since:
+            return
+        yield result
 
 
 def _settled(result: LabResult, concept: str, a: Assessment) -> bool:
