@@ -78,6 +78,20 @@ def test_a_dose_that_is_late_is_called_overdue(advisor: Advisor) -> None:
     assert f"- Last denosumab 20 Oct 2026 (12 days ago): {NO_REASON}" in fresh.text
 
 
+def test_a_schedule_for_malignancy_is_not_called_overdue(advisor: Advisor) -> None:
+    found = read(advisor, *PERSISTENT, dose("denosumab 120 mg", -300))
+    assert f"- Last denosumab 5 Jan 2026 (9 months ago): {NO_REASON}" in found.text
+    assert "overdue" not in found.text
+
+
+def test_a_low_calcium_is_named_beside_denosumab_without_a_day_too(advisor: Advisor) -> None:
+    calcium = lab("calcium", 1.9, "mmol/L", -30, low=2.15)
+    found = read(advisor, *PERSISTENT, calcium, taking("denosumab", None), drafts=RENEWAL)
+    assert (
+        "without the date of a dose; calcium on file is low (1.9 mmol/L, 2 Oct 2026)" in found.text
+    )
+
+
 def test_a_low_calcium_is_named_beside_denosumab(advisor: Advisor) -> None:
     calcium = [lab("calcium", 1.9, "mmol/L", -30, low=2.15), dose("denosumab", -180)]
     found = read(advisor, *PERSISTENT, *calcium, drafts=RENEWAL)

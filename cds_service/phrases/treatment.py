@@ -109,7 +109,7 @@ def _denosumab(a: Assessment) -> str:
     """How a sentence on denosumab begins: the last dose, and whether the next one is late."""
     last = a.exposure.denosumab_last
     if last is None:
-        return "Denosumab is on record without the date of a dose"
+        return f"Denosumab is on record without the date of a dose{_low_calcium(a)}"
     late = ", now overdue" if overdue(a) else ""
     return f"Last denosumab {words.on(last)} ({_ago(last, a.as_of)} ago){late}{_low_calcium(a)}"
 

@@ -48,9 +48,12 @@ def last_known(a: Assessment) -> date | None:
 
 
 def overdue(a: Assessment) -> bool:
-    """The effect of the last dose has passed, and it is not this order that ends the drug."""
+    """The effect of the last dose has passed, and it is not this order that ends the drug.
+
+    For malignancy denosumab has a schedule of its own, which the record does not tell.
+    """
     last = a.exposure.denosumab_last
-    if last is None or being_ended(a):
+    if last is None or being_ended(a) or a.oncology:
         return False
     return a.as_of > months_after(last, a.policy.residual.denosumab_months)
 
