@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from cds_service.cli import main
-from cds_service.database import open_database
+from cds_service.database import Engine, begin_unsynced, open_database
 from cds_service.database.upgrading import upgrade
 
 
@@ -18,6 +20,30 @@ def test_an_upgrade_makes_the_tables_and_may_run_again(tmp_path: Path) -> None:
     upgrade(engine)
     upgrade(engine)
     assert {"seen_tokens", "alembic_version"} <= set(inspect(engine).get_table_names())
+
+
+def test_only_what_may_be_lost_in_a_power_cut_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """What the next user of the connection writes waits again, even after a failure."""
+    engine = open_database(f"sqlite:///{tmp_path}/memory.sqlite3")
+    normal, full = 1, 2
+
+    def level(connection: Connection) -> int:
+        return int(connection.execute(text("PRAGMA synchronous")).scalar_one())
+
+    with begin_unsynced(engine) as connection:
+        assert level(connection) == normal
+    with engine.connect() as connection:
+        assert level(connection) == full
+        connection.execute(text("CREATE TABLE kept (name TEXT NOT NULL)"))
+    with pytest.raises(IntegrityError):
+        _keep_nothing(engine)
+    with engine.connect() as connection:
+        assert level(connection) == full
+
+
+def _keep_nothing(engine: Engine) -> None:
+    with begin_unsynced(engine) as connection:
+        connection.execute(text("INSERT INTO kept VALUES (NULL)"))
 
 
 def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
