@@ -90,7 +90,8 @@ def _feedback(raw: msgspec.Raw, where: str) -> Feedback:
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
         if path == ".outcome`":
-            text += f"; it is to be {' or '.join(get_args(Outcome))}"
+            # What was sent there is not repeated: it may be anything.
+            text = f"The outcome is to be {' or '.join(get_args(Outcome))}"
         raise RequestError(f"{text}.", where=where + path.rstrip("`")) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise RequestError("The entry cannot be read.", where=where) from error
