@@ -75,6 +75,8 @@ class _Source:
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=9).map(b"".join), st.integers(1, 40))
 @example(b"GET / HTTP/1.1\r\nContent-Length: 0000000000000000005\r\n\r\n", 40)
 @example(b"POST / HTTP/1.1\r\nContent-Length: \xb2\xb3\r\n\r\n", 7)
+@example(b"Expect: 100-continue\r\n\r\n", 40)
+@example(b"\r\nExpect: something\r\n\r\n", 3)
 def test_gunicorn_never_waits_for_more_of_a_whole_request(sent: bytes, step: int) -> None:
     gathered = RequestBytes()
     for place in range(0, len(sent), step):

@@ -70,10 +70,12 @@ class RequestBytes:
         kept = _EXPECT.sub(b"", head)  # we answer it, so gunicorn need not
         self._bytes[: end + 2] = kept
         self._body_starts = self._seen = len(kept) + 2
+        # Without a line of its own it is none, and gunicorn would wait for one.
+        self.is_broken = not kept.strip()
         if not _CHUNKED.search(head):
             # A length that we do not read, gunicorn might: a thread would then wait for the body.
             lengths = [_DIGITS.fullmatch(length) for length in _LENGTH.findall(head)]
-            self.is_broken = len(lengths) > 1 or None in lengths
+            self.is_broken |= len(lengths) > 1 or None in lengths
             self._ends = self._body_starts + sum(int(n[1]) for n in lengths if n)
 
     def _read_chunks(self) -> None:
